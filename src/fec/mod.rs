@@ -1,0 +1,177 @@
+//! Application-layer error correction: what a code is, and the family of codes.
+//!
+//! The contract follows the FEC framework (RFC 6363) with the words of RFC 8406 and RFC 8680, and one
+//! shape serves block, sliding-window and rateless codes. An encoder sees every source packet in the
+//! order of sending; systematic codes let it leave at once and add repair packets beside it. Source
+//! packets have one space of encoding symbol ids (ESI), which rises by one per source packet.
+
+use std::fmt::Debug;
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+
+use crate::frame::{FrameId, Priority};
+use crate::record::{Malformed, RepairFate};
+use crate::time::{Duration, Time};
+
+/// What an encoder is told about a source packet beside its contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceMeta {
+    /// Its encoding symbol id: 0, 1, 2, … in the order of sending.
+    pub esi: u32,
+    /// The frame that it is part of.
+    pub frame: FrameId,
+    /// Whether it is the frame's last packet.
+    pub frame_end: bool,
+    /// How much its loss hurts.
+    pub priority: Priority,
+    /// When it is worth nothing any more.
+    pub deadline: Time,
+}
+
+/// The part of a repair packet's header that the code defines (its repair FEC payload id).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RepairHeader {
+    /// The first source packet that it protects.
+    pub first: u32,
+    /// How many source packets the block or window has, gaps included; at least 1.
+    pub count: u16,
+    /// Which of the block's repair packets this is, or the key its coefficients come from.
+    pub row: u16,
+    /// A parameter of the scheme: the number of repair packets of a block, a density, a depth.
+    pub parameter: u8,
+}
+
+/// A repair packet: header and coded symbol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repair<S> {
+    /// What the decoder must know of it.
+    pub header: RepairHeader,
+    /// The coded symbol.
+    pub symbol: S,
+}
+
+/// The bytes that a code adds to packets, known before frames are cut into packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overhead {
+    /// Bytes of trailer in every source packet (in-band redundancy), at most.
+    pub source: u16,
+    /// Bytes by which a repair symbol may be longer than the longest unit that it protects.
+    pub repair: u16,
+}
+
+/// Why a block or window is closed before it is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// The frame is complete and nothing follows at once.
+    FrameEnd,
+    /// The session ends.
+    Shutdown,
+}
+
+/// What to do with a source packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protect {
+    /// Send it now, with this trailer of in-band redundancy behind it (mostly empty).
+    Send(Bytes),
+    /// Keep it: the code transforms it and sends repair packets in its place.
+    Hold,
+}
+
+/// The receiver's account of losses that a controller works with. Counts cover the packets since the
+/// last report.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LossReport {
+    /// Packets that the sender sent, by the receiver's knowledge.
+    pub expected: u32,
+    /// Packets lost on the network, before any repair.
+    pub lost: u32,
+    /// Source packets lost for good, after repair.
+    pub residual: u32,
+    /// How many runs of consecutive lost packets had length 1, 2, 3–4, 5–8, 9–16, 17–32, 33–64, more.
+    pub runs: [u32; 8],
+    /// The most repair packets that were missing in any block or window.
+    pub deficit_max: u16,
+    /// The round trip, once it is known.
+    pub round_trip: Option<Duration>,
+}
+
+/// The sending half of a code.
+pub trait Encoder<S>: Debug {
+    /// The bytes that it adds to packets at most; constant over its life.
+    fn overhead(&self) -> Overhead;
+
+    /// Whether the code computes with symbols at all. Where not, [`Encoder::push_source`] may be given
+    /// an empty symbol, which spares building it.
+    fn needs_symbols(&self) -> bool {
+        true
+    }
+
+    /// Takes the next source packet. Its ESI is one above the last one's.
+    fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect;
+
+    /// The next repair packet that is ready to leave at `now`; called until there is none.
+    fn poll_repair(&mut self, now: Time) -> Option<Repair<S>>;
+
+    /// Closes the block that is open, so that its repair packets do not wait for more sources.
+    fn flush(&mut self, now: Time, why: Flush);
+
+    /// When [`Encoder::handle_timeout`] wants to be called.
+    fn poll_timeout(&self) -> Option<Time> {
+        None
+    }
+
+    /// Its time has come: block timeouts and delayed repair packets.
+    fn handle_timeout(&mut self, _now: Time) {}
+
+    /// The receiver's report, for codes that adapt.
+    fn handle_report(&mut self, _now: Time, _report: &LossReport) {}
+
+    /// Asks for `count` fresh repair packets over the sources in `range` (hybrid ARQ, type II).
+    fn request_repair(&mut self, _now: Time, _range: RangeInclusive<u32>, _count: u16) {}
+
+    /// Every source packet up to `esi` (included) has arrived or no longer matters.
+    fn handle_ack(&mut self, _esi: u32) {}
+}
+
+/// The receiving half of a code.
+///
+/// What arrives is not to be trusted: headers may lie and symbols may have any length.
+pub trait Decoder<S>: Debug {
+    /// As [`Encoder::needs_symbols`].
+    fn needs_symbols(&self) -> bool {
+        true
+    }
+
+    /// Takes a source packet that arrived.
+    fn push_source(&mut self, now: Time, esi: u32, symbol: &S);
+
+    /// Takes a repair packet that arrived, or says why it cannot be.
+    fn push_repair(&mut self, now: Time, header: &RepairHeader, symbol: &S) -> Result<(), Malformed>;
+
+    /// What came of it; called until there is none.
+    fn poll_event(&mut self) -> Option<DecodeEvent<S>>;
+
+    /// Ranges of sources in which repair packets are missing, and how many (for hybrid ARQ).
+    fn deficit(&self) -> Vec<(RangeInclusive<u32>, u16)> {
+        Vec::new()
+    }
+
+    /// Everything below `esi` has been delivered or given up: the decoder may forget it, and settles
+    /// the repair packets that it still holds for it.
+    fn expire(&mut self, esi: u32);
+}
+
+/// What a decoder found out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DecodeEvent<S> {
+    /// A source packet that had not arrived is known now.
+    Recovered {
+        /// Its encoding symbol id.
+        esi: u32,
+        /// Its symbol: as it was given to the encoder, perhaps with zeros behind it.
+        symbol: S,
+    },
+    /// What a repair packet that arrived was good for. Every one is settled exactly once.
+    Settled(RepairFate),
+}

@@ -1,1 +1,3 @@
-//! Sessions and their ports.
+//! Sessions: one sender/receiver pair each, on a port of its own.
+
+pub mod ports;

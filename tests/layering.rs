@@ -1,0 +1,110 @@
+//! Imports point downwards only, and what belongs to one layer stays in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each module may import beside the vocabulary and itself. A new edge here is a change of the
+/// design: say why in the commit.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("impair", &[]),
+    ("fec", &[]),
+    ("transport", &["fec"]),
+    ("tcp", &[]),
+    ("session", &["transport", "tcp"]),
+    ("traffic", &[]),
+    ("ledger", &[]),
+    ("measure", &[]),
+    ("drive", &["impair", "transport", "tcp", "session", "traffic"]),
+    ("scenario", &["impair", "fec", "transport", "tcp", "session", "traffic", "measure"]),
+    ("runner", &["impair", "transport", "tcp", "session", "traffic", "ledger", "measure", "drive", "scenario"]),
+    ("report", &["measure", "scenario", "runner"]),
+    ("cli", &["session", "measure", "scenario", "runner", "report"]),
+];
+
+/// The modules that everything may use, and that use only each other.
+const VOCABULARY: &[&str] = &["time", "units", "rng", "frame", "record", "endpoint"];
+
+/// Words and the modules that may contain them.
+const AT_HOME: &[(&str, &[&str])] = &[
+    ("clap::", &["cli"]),
+    ("println!(", &["cli", "main"]),
+    ("indicatif::", &["cli"]),
+    ("anyhow::", &["cli", "main"]),
+    ("serde::", &["scenario", "report"]),
+    ("schemars::", &["scenario", "report", "cli"]),
+    ("rayon::", &["runner"]),
+    ("unsafe ", &[]),
+];
+
+/// Every source file with the top-level module that it belongs to.
+fn sources() -> Vec<(String, PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        entries.sort();
+        for path in entries {
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    walk(&root, &mut found);
+    found
+        .into_iter()
+        .map(|path| {
+            let within = path.strip_prefix(&root).unwrap();
+            let module = within.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+            let text = fs::read_to_string(&path).unwrap();
+            (module, path, text)
+        })
+        .collect()
+}
+
+/// The lines that are code, with their numbers: no comments, and nothing of the tests at the foot.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .enumerate()
+        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        .map(|(number, line)| (number + 1, line))
+}
+
+#[test]
+fn imports_point_downwards_only() {
+    let mut wrong = Vec::new();
+    for (module, path, text) in sources() {
+        let allowed = MAY_IMPORT.iter().find(|(name, _)| *name == module).map(|(_, allowed)| *allowed);
+        if allowed.is_none() && !VOCABULARY.contains(&&*module) && module != "lib" && module != "main" {
+            wrong.push(format!("{} is in no layer", path.display()));
+        }
+        for (number, line) in code(&text) {
+            for import in line.split("crate::").skip(1) {
+                let end = import.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(import.len());
+                let name = &import[..end];
+                let known = MAY_IMPORT.iter().any(|(module, _)| *module == name);
+                if known && name != module && !allowed.unwrap_or_default().contains(&name) {
+                    wrong.push(format!("{}:{number}: {module} imports {name}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_belongs_to_one_layer_stays_in_it() {
+    let mut wrong = Vec::new();
+    for (module, path, text) in sources() {
+        for (number, line) in code(&text) {
+            for (word, homes) in AT_HOME {
+                if line.contains(word) && !homes.contains(&&*module) {
+                    wrong.push(format!("{}:{number}: {word} outside {homes:?}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -354,3 +354,176 @@ impl FrameTransport for End {
         self.writer.request_refresh(frame);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::frame::{Delivered, Priority};
+    use crate::record::Discard;
+
+    /// Two ends 25 ms apart. The n-th segment that the server sends (handshake included) is lost where
+    /// `lost` says so.
+    struct Pair {
+        ends: [End; 2],
+        under_way: Vec<(Time, usize, Segment)>,
+        now: Time,
+        sent: Vec<(Time, Segment)>,
+        events: Vec<(Time, FrameEvent)>,
+        lost: fn(usize) -> bool,
+    }
+
+    impl Pair {
+        fn new(config: &Config, lost: fn(usize) -> bool) -> Self {
+            let ends = connection(config, Flow(0), Seed(1));
+            Self { ends, under_way: Vec::new(), now: Time::ZERO, sent: Vec::new(), events: Vec::new(), lost }
+        }
+
+        fn offer(&mut self, id: u32, size: u32, deadline: Time) {
+            let (id, head) = (FrameId(id), Bytes::from_static(b"head"));
+            let frame = Frame { id, captured: self.now, deadline, priority: Priority::Delta, size, head };
+            self.ends[0].offer(self.now, frame, &mut Discard);
+        }
+
+        fn run_until(&mut self, end: Time) {
+            loop {
+                for number in 0..2 {
+                    while let Some(transmit) = self.ends[number].poll_transmit(self.now, &mut Discard) {
+                        let lost = number == 0 && (self.lost)(self.sent.len());
+                        if number == 0 {
+                            self.sent.push((self.now, transmit.packet.clone()));
+                        }
+                        if !lost {
+                            self.under_way.push((
+                                self.now + Duration::from_millis(25),
+                                1 - number,
+                                transmit.packet,
+                            ));
+                        }
+                    }
+                    while let Some(event) = self.ends[number].poll_event() {
+                        self.events.push((self.now, event));
+                    }
+                }
+                let arrival = self.under_way.iter().map(|&(at, ..)| at).min();
+                let timeouts = self.ends.iter().filter_map(End::poll_timeout);
+                let Some(next) = timeouts.chain(arrival).min().filter(|&next| next <= end) else { break };
+                self.now = next.max(self.now);
+                match self.under_way.iter().position(|&(at, ..)| at == self.now) {
+                    Some(place) => {
+                        let (_, to, packet) = self.under_way.remove(place);
+                        self.ends[to].handle_packet(
+                            self.now,
+                            Arrival { packet, ecn: Ecn::NotEct },
+                            &mut Discard,
+                        );
+                    }
+                    None => self.ends.iter_mut().for_each(|end| end.handle_timeout(self.now, &mut Discard)),
+                }
+            }
+            self.now = end;
+        }
+
+        /// When each frame arrived whole, in ms.
+        fn arrivals(&self) -> Vec<(u32, u64)> {
+            let arrival = |(at, event): &(Time, FrameEvent)| match event {
+                FrameEvent::Delivered(Delivered { id, .. }) => Some((id.0, at.as_micros() / 1000)),
+                _ => None,
+            };
+            self.events.iter().filter_map(arrival).collect()
+        }
+    }
+
+    #[test]
+    fn frames_arrive_whole_and_in_order_after_the_handshake() {
+        let mut pair = Pair::new(&Config::default(), |_| false);
+        pair.offer(0, 3000, Time::NEVER);
+        pair.offer(1, 100, Time::NEVER);
+        pair.run_until(Time::from_secs(1));
+        // SYN, SYN-ACK and ACK take three one-way delays, the data a fourth.
+        assert_eq!(pair.arrivals(), [(0, 100), (1, 100)]);
+        let delivered = Delivered { id: FrameId(0), size: 3000, head: Bytes::from_static(b"head") };
+        assert_eq!(pair.events[0].1, FrameEvent::Delivered(delivered));
+    }
+
+    #[test]
+    fn a_lost_segment_holds_up_everything_behind_it_for_a_round_trip() {
+        // Segment 1 is the first with data; the three behind it tell of its loss.
+        let mut pair = Pair::new(&Config::default(), |n| n == 1);
+        for id in 0..4 {
+            pair.offer(id, 1440, Time::NEVER);
+        }
+        pair.run_until(Time::from_secs(1));
+        assert_eq!(pair.arrivals(), [(0, 150), (1, 150), (2, 150), (3, 150)]);
+    }
+
+    #[test]
+    fn a_lost_tail_is_probed_after_two_round_trips_and_not_after_a_timeout() {
+        let mut pair = Pair::new(&Config::default(), |n| n == 3);
+        for id in 0..3 {
+            pair.offer(id, 1440, Time::NEVER);
+        }
+        pair.run_until(Time::from_secs(2));
+        let arrivals = pair.arrivals();
+        // The acknowledgment of the first two at 125 ms, then 2 · srtt + margin for one outstanding.
+        assert_eq!(&arrivals[..2], [(0, 100), (1, 100)]);
+        assert!((250..=500).contains(&arrivals[2].1), "{arrivals:?}");
+    }
+
+    #[test]
+    fn a_path_that_is_dead_is_tried_again_with_doubled_timeouts() {
+        let mut pair = Pair::new(&Config::default(), |n| (1..=5).contains(&n));
+        pair.offer(0, 100, Time::NEVER);
+        pair.run_until(Time::from_secs(20));
+        let data: Vec<_> = pair.sent.iter().filter(|(_, s)| s.length > 0).map(|&(at, _)| at).collect();
+        let gaps: Vec<_> = data.windows(2).map(|pair| pair[1].since(pair[0]).as_millis_f64()).collect();
+        assert_eq!(data.len(), 6);
+        // After the probe, which counts as no timeout, each wait is twice the one before.
+        assert!(gaps[2..].windows(2).all(|pair| (pair[1] / pair[0] - 2.0).abs() < 0.1), "{gaps:?}");
+        assert_eq!(pair.arrivals().len(), 1);
+    }
+
+    #[test]
+    fn a_lost_handshake_costs_a_second() {
+        let mut pair = Pair::new(&Config::default(), |n| n == 0);
+        pair.offer(0, 100, Time::NEVER);
+        pair.run_until(Time::from_secs(3));
+        assert_eq!(pair.arrivals(), [(0, 1100)]);
+    }
+
+    #[test]
+    fn a_stale_frame_is_dropped_unless_it_was_begun() {
+        let config = Config { stale: Stale::Drop, ..Config::default() };
+        let mut pair = Pair::new(&config, |_| false);
+        pair.run_until(Time::from_secs(1));
+        let deadline = pair.now + Duration::from_millis(60);
+        // Twenty frames of 20 kB take several round trips out of slow start.
+        for id in 0..20 {
+            pair.offer(id, 20_000, deadline);
+        }
+        pair.run_until(Time::from_secs(3));
+        let dropped = pair.events.iter().filter(|(_, event)| matches!(event, FrameEvent::Dropped(_))).count();
+        assert!(dropped > 0 && !pair.arrivals().is_empty());
+        assert_eq!(dropped + pair.arrivals().len(), 20, "each frame has one fate");
+        assert_eq!(pair.ends[0].backlog(), ByteSize::ZERO);
+    }
+
+    #[test]
+    fn a_refresh_request_reaches_the_other_application_once() {
+        let mut pair = Pair::new(&Config::default(), |_| false);
+        pair.run_until(Time::from_secs(1));
+        pair.ends[1].request_refresh(pair.now, FrameId(7));
+        pair.run_until(Time::from_secs(2));
+        assert_eq!(pair.events, [(Time::from_millis(1025), FrameEvent::RefreshRequested(FrameId(7)))]);
+    }
+
+    #[test]
+    fn a_full_queue_drops_the_new_frame() {
+        let mut pair = Pair::new(&Config::default(), |_| false);
+        for id in 0..5000 {
+            pair.offer(id, 100, Time::NEVER);
+        }
+        assert_eq!(pair.ends[0].poll_event(), Some(FrameEvent::Dropped(FrameId(4096))));
+    }
+}

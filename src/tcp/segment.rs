@@ -73,7 +73,7 @@ impl SackBlocks {
 }
 
 /// IPv4 and TCP headers and the timestamp option with its padding, in bytes.
-pub const HEADERS: u32 = 20 + 20 + 12;
+pub(super) const HEADERS: u32 = 20 + 20 + 12;
 
 impl Wire for Segment {
     fn size(&self) -> u32 {
@@ -98,7 +98,7 @@ impl Wire for Segment {
 mod tests {
     use super::*;
 
-    pub(in crate::tcp) fn acknowledgment(sack: SackBlocks) -> Segment {
+    fn acknowledgment(sack: SackBlocks) -> Segment {
         Segment {
             class: Class::Feedback,
             sequence: 0,

@@ -202,7 +202,7 @@ impl Sender {
             self.rack.reordering_seen();
         }
         let newly_lost = self.detect_losses(now);
-        self.change_state(now, segment, &covered, newly_lost);
+        self.change_state(segment, &covered, newly_lost);
         let rate = self.rate_sample(now, &covered);
         let delayed = outstanding_before == 1 && covered.newly_delivered == 1;
         let acked = self.summary(now, &covered, last, rate, in_flight_before, newly_lost, delayed);
@@ -312,7 +312,7 @@ impl Sender {
     }
 
     /// The state machine of `tcp_fastretrans_alert`.
-    fn change_state(&mut self, now: Time, segment: &Segment, covered: &Covered, newly_lost: u32) {
+    fn change_state(&mut self, segment: &Segment, covered: &Covered, newly_lost: u32) {
         if self.state >= State::Reducing && self.acknowledged >= self.high {
             let done = match self.state {
                 // One more has to arrive, so that a late duplicate starts nothing again.
@@ -396,6 +396,9 @@ impl Sender {
 
     fn control_window(&mut self, acked: &Acknowledged) {
         self.controller.sample(&mut self.window, acked);
+        if self.controller.probes_round_trip() {
+            self.app_limited_until = self.limit_until();
+        }
         if self.controller.sets_window() {
             return;
         }
@@ -423,7 +426,6 @@ impl Sender {
             advanced: covered.advanced,
             newly_lost,
             round_trip,
-            round_trip_min: self.round_trip_min.unwrap_or_default(),
             round_trip_smoothed: self.round_trip.smoothed().unwrap_or_default(),
             in_flight: self.board.in_flight() as u32,
             in_flight_before,
@@ -433,7 +435,6 @@ impl Sender {
             acknowledgment: self.acknowledged,
             next: self.next,
             maybe_delayed,
-            app_limited: self.app_limited_until > 0,
         }
     }
 
@@ -704,8 +705,13 @@ impl Sender {
     fn note_app_limited(&mut self, unsent: u64) {
         let nothing_to_repeat = self.board.lost() <= self.board.retransmitted();
         if unsent < u64::from(self.segment_bytes) && nothing_to_repeat {
-            self.app_limited_until = (self.delivered + self.board.in_flight() as u64).max(1);
+            self.app_limited_until = self.limit_until();
         }
+    }
+
+    /// Everything delivered up to here was sent while the sender did not fill the path.
+    fn limit_until(&self) -> u64 {
+        (self.delivered + self.board.in_flight() as u64).max(1)
     }
 
     /// Notes whether the window limits what is sent, and lets it decay where it has not for a

@@ -265,7 +265,7 @@ impl Bbr {
                 self.round_trip_min_at = acked.now;
             }
         }
-        let probing = matches!(self.mode, Mode::ProbeRoundTrip { .. });
+        let probing = self.probes_round_trip();
         if expired && !self.restarted && !probing {
             self.save_window(window);
             self.mode = Mode::ProbeRoundTrip { until: None, round_done: false };
@@ -302,7 +302,7 @@ impl Bbr {
     }
 
     fn save_window(&mut self, window: &Window) {
-        let probing = matches!(self.mode, Mode::ProbeRoundTrip { .. });
+        let probing = self.probes_round_trip();
         self.window_saved = if self.state < State::Recovery && !probing {
             window.segments
         } else {
@@ -335,7 +335,7 @@ impl Bbr {
             }
             window.segments = window.segments.max(WINDOW_MIN);
         }
-        if matches!(self.mode, Mode::ProbeRoundTrip { .. }) {
+        if self.probes_round_trip() {
             window.segments = window.segments.min(WINDOW_MIN);
         }
     }
@@ -386,6 +386,10 @@ impl Controller for Bbr {
 
     fn sets_window(&self) -> bool {
         true
+    }
+
+    fn probes_round_trip(&self) -> bool {
+        matches!(self.mode, Mode::ProbeRoundTrip { .. })
     }
 
     fn timed_out(&mut self, _: &mut Window) {

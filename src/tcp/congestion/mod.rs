@@ -140,8 +140,6 @@ pub(super) struct Acknowledged {
     pub(super) newly_lost: u32,
     /// The round trip of the segment delivered last, never of a retransmitted one.
     pub(super) round_trip: Option<Duration>,
-    /// The smallest round trip so far.
-    pub(super) round_trip_min: Duration,
     pub(super) round_trip_smoothed: Duration,
     pub(super) in_flight: u32,
     /// Segments in flight before the acknowledgment came.
@@ -156,8 +154,6 @@ pub(super) struct Acknowledged {
     pub(super) next: u64,
     /// Whether the receiver may have delayed this acknowledgment.
     pub(super) maybe_delayed: bool,
-    /// Whether the sender had nothing to send at some time since the last acknowledgment.
-    pub(super) app_limited: bool,
 }
 
 /// A sample of the delivery rate.
@@ -186,6 +182,11 @@ pub(super) trait Controller: Debug {
 
     /// Whether it sets the window itself in every state, so that the sender must not.
     fn sets_window(&self) -> bool {
+        false
+    }
+
+    /// Whether it holds the window down to measure the round trip, so that delivery rates tell nothing.
+    fn probes_round_trip(&self) -> bool {
         false
     }
 
@@ -218,7 +219,6 @@ mod tests {
             advanced: true,
             newly_lost: 0,
             round_trip: Some(Duration::from_millis(50)),
-            round_trip_min: Duration::from_millis(50),
             round_trip_smoothed: Duration::from_millis(50),
             in_flight: 0,
             in_flight_before: segments,
@@ -228,7 +228,6 @@ mod tests {
             acknowledgment: 0,
             next: 0,
             maybe_delayed: false,
-            app_limited: false,
         }
     }
 

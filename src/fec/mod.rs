@@ -4,6 +4,23 @@
 //! shape serves block, sliding-window and rateless codes. An encoder sees every source packet in the
 //! order of sending; systematic codes let it leave at once and add repair packets beside it. Source
 //! packets have one space of encoding symbol ids (ESI), which rises by one per source packet.
+//!
+//! What codes compute with is the [coded unit](unit) of a source packet, as a [`Symbol`]. A code is a
+//! file with its parameters and its halves; [`Scheme`] lists the family.
+
+mod block;
+#[cfg(test)]
+mod conformance;
+pub mod gf256;
+mod matrix;
+mod none;
+pub mod reed_solomon;
+pub mod repeat;
+mod scheme;
+mod sources;
+mod symbol;
+pub mod unit;
+pub mod xor;
 
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
@@ -13,6 +30,9 @@ use bytes::Bytes;
 use crate::frame::{FrameId, Priority};
 use crate::record::{Malformed, RepairFate};
 use crate::time::{Duration, Time};
+
+pub use scheme::{InvalidScheme, Scheme};
+pub use symbol::Symbol;
 
 /// What an encoder is told about a source packet beside its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +117,7 @@ pub struct LossReport {
 }
 
 /// The sending half of a code.
-pub trait Encoder<S>: Debug {
+pub trait Encoder<S>: Debug + Send {
     /// The bytes that it adds to packets at most; constant over its life.
     fn overhead(&self) -> Overhead;
 
@@ -137,7 +157,7 @@ pub trait Encoder<S>: Debug {
 /// The receiving half of a code.
 ///
 /// What arrives is not to be trusted: headers may lie and symbols may have any length.
-pub trait Decoder<S>: Debug {
+pub trait Decoder<S>: Debug + Send {
     /// As [`Encoder::needs_symbols`].
     fn needs_symbols(&self) -> bool {
         true

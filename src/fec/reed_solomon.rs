@@ -203,3 +203,87 @@ impl<S: Symbol> Encoder<S> for PerFrameEncoder<S> {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Priority;
+
+    /// Sends a frame of `packets` packets, its last one left out if it is given up, and says first,
+    /// count and number of repair packets of the blocks that this closes.
+    fn send(
+        encoder: &mut PerFrameEncoder<()>,
+        esis: std::ops::Range<u32>,
+        frame: u32,
+        whole: bool,
+    ) -> Vec<(u32, u16, u8)> {
+        let end = esis.end - 1;
+        for esi in esis {
+            let meta = SourceMeta {
+                esi,
+                frame: FrameId(frame),
+                frame_end: whole && esi == end,
+                priority: Priority::Delta,
+                deadline: Time::NEVER,
+            };
+            encoder.push_source(Time::ZERO, &meta, &());
+        }
+        let all = std::iter::from_fn(|| encoder.poll_repair(Time::ZERO));
+        let firsts = all.filter(|repair| repair.header.row == 0).map(|repair| repair.header);
+        firsts.map(|header| (header.first, header.count, header.parameter)).collect()
+    }
+
+    fn encoder(percent: u32, minimum: u32) -> PerFrameEncoder<()> {
+        PerFrame::new(percent, minimum).unwrap().encoder()
+    }
+
+    #[test]
+    fn a_frame_has_its_percentage_rounded_up_or_the_minimum() {
+        let mut encoder = encoder(20, 2);
+        assert_eq!(send(&mut encoder, 0..1, 0, true), [(0, 1, 2)]);
+        assert_eq!(send(&mut encoder, 1..12, 1, true), [(1, 11, 3)]);
+    }
+
+    #[test]
+    fn a_frame_too_large_for_a_block_is_split_evenly() {
+        // At 20 % a block holds 212 packets and 43 repair packets, so 430 packets need three.
+        let mut encoder = encoder(20, 0);
+        let blocks = [(0, 143, 29), (143, 143, 29), (286, 144, 29)];
+        assert_eq!(send(&mut encoder, 0..430, 0, true), blocks);
+        assert_eq!(send(&mut encoder, 430..642, 1, true), [(430, 212, 43)]);
+    }
+
+    #[test]
+    fn a_frame_without_an_end_is_closed_by_the_next_one() {
+        let mut encoder = encoder(50, 0);
+        assert_eq!(send(&mut encoder, 0..3, 0, false), []);
+        assert_eq!(send(&mut encoder, 3..5, 1, true), [(0, 3, 2), (3, 2, 1)]);
+        assert_eq!(send(&mut encoder, 5..6, 2, false), []);
+        encoder.flush(Time::ZERO, Flush::FrameEnd);
+        assert_eq!(encoder.poll_repair(Time::ZERO).map(|repair| repair.header.first), Some(5));
+    }
+
+    #[test]
+    fn a_frame_without_any_end_does_not_fill_the_memory() {
+        let mut encoder = encoder(10, 0);
+        send(&mut encoder, 0..100_000, 0, false);
+        assert!(encoder.open.len() < FRAME_MAX);
+    }
+
+    #[test]
+    fn a_block_never_has_more_than_255_packets() {
+        for (percent, minimum) in [(0, 1), (20, 2), (100, 0), (255, 0), (255, 127), (0, 127)] {
+            let scheme = PerFrame::new(percent, minimum).unwrap();
+            let most = scheme.sources_max();
+            assert!(most + scheme.repair_for(most) <= BLOCK_MAX, "{percent} %, {minimum}");
+            assert!(most + 1 + scheme.repair_for(most + 1) > BLOCK_MAX, "{percent} %, {minimum}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_out_of_its_range_is_refused() {
+        assert!(PerPackets::new(0, 1, None).is_err() && PerPackets::new(1, 0, None).is_err());
+        assert!(PerPackets::new(250, 6, None).is_err() && PerPackets::new(250, 5, None).is_ok());
+        assert!(PerFrame::new(0, 0).is_err() && PerFrame::new(20, 128).is_err());
+    }
+}

@@ -200,8 +200,11 @@ impl<S: Symbol> BlockDecoder<S> {
         let Some(symbols) = self.solve(block, &missing) else { return Vec::new() };
         let superfluous = block.repairs.len() - missing.len();
         for (&esi, symbol) in missing.iter().zip(symbols) {
+            let wanted = self.sources.wants(esi);
             self.sources.insert(esi, &symbol);
-            self.events.push_back(DecodeEvent::Recovered { esi, symbol });
+            if wanted {
+                self.events.push_back(DecodeEvent::Recovered { esi, symbol });
+            }
         }
         self.remove(first);
         self.settle(missing.len(), RepairFate::Used);
@@ -260,5 +263,146 @@ impl<S: Symbol> BlockDecoder<S> {
 
     fn settle(&mut self, count: usize, fate: RepairFate) {
         self.events.extend((0..count).map(|_| DecodeEvent::Settled(fate)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A decoder of (3, 2) blocks.
+    fn decoder() -> BlockDecoder<()> {
+        BlockDecoder::new(Coefficients::Cauchy, 1, 3)
+    }
+
+    fn header(first: u32, row: u16) -> RepairHeader {
+        RepairHeader { first, count: 3, row, parameter: 2 }
+    }
+
+    fn arrive(decoder: &mut BlockDecoder<()>, sources: &[u32], repairs: &[(u32, u16)]) {
+        for &esi in sources {
+            decoder.push_source(Time::ZERO, esi, &());
+        }
+        for &(first, row) in repairs {
+            decoder.push_repair(Time::ZERO, &header(first, row), &()).unwrap();
+        }
+    }
+
+    fn events(decoder: &mut BlockDecoder<()>) -> Vec<DecodeEvent<()>> {
+        std::iter::from_fn(|| decoder.poll_event()).collect()
+    }
+
+    fn settled(fate: RepairFate) -> DecodeEvent<()> {
+        DecodeEvent::Settled(fate)
+    }
+
+    fn recovered(esi: u32) -> DecodeEvent<()> {
+        DecodeEvent::Recovered { esi, symbol: () }
+    }
+
+    #[test]
+    fn repair_packets_wait_until_there_are_as_many_as_losses() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[1], &[(0, 1)]);
+        assert_eq!(events(&mut decoder), []);
+        assert_eq!(decoder.deficit(), [(0..=2, 1)]);
+        arrive(&mut decoder, &[], &[(0, 0)]);
+        let used = settled(RepairFate::Used);
+        assert_eq!(events(&mut decoder), [recovered(0), recovered(2), used.clone(), used]);
+        assert_eq!(decoder.deficit(), []);
+    }
+
+    #[test]
+    fn a_source_packet_that_comes_after_the_repair_completes_the_block() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[0], &[(0, 0)]);
+        arrive(&mut decoder, &[2], &[]);
+        assert_eq!(events(&mut decoder), [recovered(1), settled(RepairFate::Used)]);
+        arrive(&mut decoder, &[1], &[(0, 1)]);
+        assert_eq!(events(&mut decoder), [settled(RepairFate::Unneeded)]);
+    }
+
+    #[test]
+    fn what_waits_is_insufficient_when_its_last_loss_is_given_up_and_late_afterwards() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[0], &[(0, 0)]);
+        decoder.expire(2);
+        assert_eq!(events(&mut decoder), [], "packet 2 may still come");
+        decoder.expire(3);
+        assert_eq!(events(&mut decoder), [settled(RepairFate::Insufficient)]);
+        arrive(&mut decoder, &[], &[(0, 1)]);
+        assert_eq!(events(&mut decoder), [settled(RepairFate::Late)]);
+    }
+
+    #[test]
+    fn a_packet_that_was_given_up_still_helps_but_is_not_announced() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[1], &[(0, 0)]);
+        decoder.expire(2);
+        arrive(&mut decoder, &[], &[(0, 1)]);
+        let used = settled(RepairFate::Used);
+        assert_eq!(events(&mut decoder), [recovered(2), used.clone(), used]);
+    }
+
+    #[test]
+    fn a_repair_packet_long_after_a_whole_block_was_not_needed() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &(0..500).collect::<Vec<_>>(), &[]);
+        decoder.expire(500);
+        arrive(&mut decoder, &[], &[(0, 0)]);
+        assert_eq!(events(&mut decoder), [settled(RepairFate::Unneeded)]);
+    }
+
+    #[test]
+    fn a_second_copy_of_a_repair_packet_counts_for_nothing() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[0], &[(0, 0), (0, 0)]);
+        assert_eq!(events(&mut decoder), [settled(RepairFate::Unneeded)]);
+        assert_eq!(decoder.deficit(), [(0..=2, 1)]);
+    }
+
+    #[test]
+    fn headers_that_lie_are_refused_with_a_reason() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[], &[(0, 0)]);
+        let refused = [
+            (RepairHeader { count: 0, ..header(9, 0) }, Malformed::InvalidField),
+            (RepairHeader { count: 4, ..header(9, 0) }, Malformed::InvalidField),
+            (RepairHeader { parameter: 253, ..header(9, 0) }, Malformed::InvalidField),
+            (RepairHeader { parameter: 0, ..header(9, 0) }, Malformed::InvalidField),
+            (header(9, 2), Malformed::InvalidField),
+            (RepairHeader { count: 2, ..header(0, 1) }, Malformed::InvalidField),
+            (header(u32::MAX - 1, 0), Malformed::OutOfRange),
+            (header(20_000, 0), Malformed::OutOfRange),
+        ];
+        for (header, reason) in refused {
+            assert_eq!(decoder.push_repair(Time::ZERO, &header, &()), Err(reason), "{header:?}");
+        }
+        let mut interleaved = BlockDecoder::new(Coefficients::Ones, 4, 3);
+        let between = RepairHeader { first: 0, count: 6, row: 0, parameter: 1 };
+        assert_eq!(interleaved.push_repair(Time::ZERO, &between, &()), Err(Malformed::InvalidField));
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_block_is_given_up() {
+        let mut decoder = decoder();
+        let over = 100;
+        for first in 0..HELD_MAX as u32 + over {
+            arrive(&mut decoder, &[], &[(first, 0)]);
+        }
+        assert_eq!((decoder.held, decoder.blocks.len()), (HELD_MAX, HELD_MAX));
+        assert_eq!(decoder.blocks.first_key_value().map(|(&first, _)| first), Some(over));
+        assert_eq!(events(&mut decoder), vec![settled(RepairFate::Insufficient); over as usize]);
+    }
+
+    #[test]
+    fn what_is_recovered_completes_other_blocks() {
+        // Overlapping blocks, as in parity over rows and columns: 1 comes from 0 and 2, then 3 from 1.
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[2], &[(1, 0), (0, 0)]);
+        assert_eq!(events(&mut decoder), []);
+        arrive(&mut decoder, &[0], &[]);
+        let used = settled(RepairFate::Used);
+        assert_eq!(events(&mut decoder), [recovered(1), used.clone(), recovered(3), used]);
     }
 }

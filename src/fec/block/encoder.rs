@@ -99,3 +99,65 @@ pub(in crate::fec) fn protect<S: Symbol>(
         ready.push_back(Repair { header, symbol });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fec::conformance::meta;
+    use crate::time::Duration;
+
+    /// An encoder of (4, 2) blocks in two columns, with a timer of 8 ms.
+    fn encoder() -> BlockEncoder<()> {
+        let flush = Some(Duration::from_millis(8));
+        let coefficients = Coefficients::Cauchy;
+        BlockEncoder::new(Shape { columns: 2, rows: 4, repair: 2, coefficients, flush })
+    }
+
+    fn push(encoder: &mut BlockEncoder<()>, esis: std::ops::Range<u32>) {
+        for esi in esis {
+            encoder.push_source(Time::from_millis(u64::from(esi)), &meta(esi), &());
+        }
+    }
+
+    /// First, count, row and number of the repair packets that are ready.
+    fn ready(encoder: &mut BlockEncoder<()>) -> Vec<(u32, u16, u16, u8)> {
+        let all = std::iter::from_fn(|| encoder.poll_repair(Time::ZERO));
+        all.map(|Repair { header: h, .. }| (h.first, h.count, h.row, h.parameter)).collect()
+    }
+
+    #[test]
+    fn a_full_matrix_is_closed_at_once() {
+        let mut encoder = encoder();
+        push(&mut encoder, 0..7);
+        assert_eq!(ready(&mut encoder), []);
+        push(&mut encoder, 7..8);
+        assert_eq!(ready(&mut encoder), [(0, 7, 0, 2), (0, 7, 1, 2), (1, 7, 0, 2), (1, 7, 1, 2)]);
+        assert_eq!(encoder.poll_timeout(), None);
+    }
+
+    #[test]
+    fn the_timer_counts_from_the_first_packet_and_the_header_tells_what_the_block_has() {
+        let mut encoder = encoder();
+        push(&mut encoder, 0..3);
+        assert_eq!(encoder.poll_timeout(), Some(Time::from_millis(8)));
+        encoder.handle_timeout(Time::from_millis(7));
+        assert_eq!(ready(&mut encoder), []);
+        encoder.handle_timeout(Time::from_millis(8));
+        // The turn is with the second column; each keeps the code rate of 2 to 1.
+        assert_eq!(ready(&mut encoder), [(1, 1, 0, 1), (0, 3, 0, 1)]);
+        push(&mut encoder, 3..11);
+        assert_eq!(ready(&mut encoder)[0], (3, 7, 0, 2), "the next matrix begins with the next packet");
+    }
+
+    #[test]
+    fn only_the_end_of_the_session_closes_a_block_early() {
+        let mut encoder = encoder();
+        push(&mut encoder, 0..1);
+        encoder.flush(Time::ZERO, Flush::FrameEnd);
+        assert_eq!(ready(&mut encoder), []);
+        encoder.flush(Time::ZERO, Flush::Shutdown);
+        assert_eq!(ready(&mut encoder), [(0, 1, 0, 1)]);
+        encoder.flush(Time::ZERO, Flush::Shutdown);
+        assert_eq!(ready(&mut encoder), []);
+    }
+}

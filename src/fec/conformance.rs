@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{DecodeEvent, Decoder, Encoder, Flush, Repair, RepairHeader, Scheme, SourceMeta, Symbol, unit};
 use crate::frame::{FrameId, Priority};
-use crate::record::RepairFate;
+use crate::record::{Malformed, RepairFate};
 use crate::rng::{Draws, Seed, below};
 use crate::time::{Duration, Time};
 
@@ -262,6 +262,21 @@ fn repair_symbols_are_longer_than_contents_by_the_overhead_at_most() {
         let bound = 1200 + usize::from(scheme.encoder::<Bytes>().overhead().repair);
         for packet in encoded(&scheme, 350) {
             assert!(!matches!(packet, Wire::Repair(repair) if repair.symbol.len() > bound), "{scheme}");
+        }
+    }
+}
+
+#[test]
+fn a_repair_packet_that_changed_on_the_way_shows_in_what_it_recovers() {
+    for scheme in Scheme::all() {
+        let wire = encoded(&scheme, 1);
+        let Some(Wire::Repair(repair)) = wire.get(1) else { continue };
+        for changed in 0..repair.symbol.len() {
+            let mut bytes = repair.symbol.to_vec();
+            bytes[changed] ^= 0x40;
+            let heard = Wire::Repair(Repair { header: repair.header, symbol: bytes.into() });
+            let (known, _) = decode(&mut *scheme.decoder(), [&heard]);
+            assert_eq!(unit::open(&known[&0]), Err(Malformed::BadCheck), "{scheme}: byte {changed}");
         }
     }
 }

@@ -62,7 +62,7 @@ impl Repeat {
         RepeatEncoder {
             repeat: self,
             recent: VecDeque::new(),
-            next: 0,
+            latest: 0,
             pause_ends: None,
             ready: VecDeque::new(),
         }
@@ -77,10 +77,10 @@ impl Repeat {
 #[derive(Debug)]
 pub(super) struct RepeatEncoder<S> {
     repeat: Repeat,
-    /// The latest source packets that have copies to come; the last one is `next` − 1.
+    /// The source packets that have copies to come, in order.
     recent: VecDeque<S>,
-    /// The ESI of the next source packet.
-    next: u32,
+    /// The ESI of the last one of them.
+    latest: u32,
     /// When the pause is over, if copies wait.
     pause_ends: Option<Time>,
     ready: VecDeque<Repair<S>>,
@@ -91,7 +91,7 @@ impl<S: Symbol> RepeatEncoder<S> {
     fn copy(&mut self, age: usize, row: u8) {
         let Some(index) = self.recent.len().checked_sub(age + 1) else { return };
         let header = RepairHeader {
-            first: self.next - 1 - age as u32,
+            first: self.latest - age as u32,
             count: 1,
             row: u16::from(row),
             parameter: self.repeat.copies,
@@ -119,7 +119,7 @@ impl<S: Symbol> Encoder<S> for RepeatEncoder<S> {
 
     fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect {
         self.recent.push_back(symbol.clone());
-        self.next = meta.esi + 1;
+        self.latest = meta.esi;
         let Repeat { copies, spacing } = self.repeat;
         for row in (0..copies).rev() {
             self.copy((usize::from(row) + 1) * usize::from(spacing), row);

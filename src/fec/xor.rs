@@ -89,6 +89,7 @@ impl Xor {
 mod tests {
     use super::*;
     use crate::fec::conformance::{Wire, decode, encode};
+    use crate::fec::reed_solomon::PerPackets;
 
     #[test]
     fn an_interleaved_matrix_survives_any_burst_as_long_as_it_has_columns() {
@@ -109,6 +110,14 @@ mod tests {
         let wire = encode(&mut xor.encoder(), 3, |esi| bytes::Bytes::from(vec![1 << esi; 4 - esi as usize]));
         let Some(Wire::Repair(parity)) = wire.last() else { panic!("no parity packet") };
         assert_eq!(parity.symbol[..], [7, 7, 3, 1]);
+    }
+
+    #[test]
+    fn parity_over_a_row_is_reed_solomon_with_one_repair_packet() {
+        let symbol = |esi| bytes::Bytes::from(vec![esi as u8; esi as usize % 9]);
+        let parity = encode(&mut Xor::row(10, None).unwrap().encoder(), 35, symbol);
+        let block = PerPackets::new(10, 1, None).unwrap();
+        assert_eq!(parity, encode(&mut block.encoder(), 35, symbol));
     }
 
     #[test]

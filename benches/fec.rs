@@ -23,7 +23,7 @@ const CONTENTS: usize = 1_200;
 fn codes(criterion: &mut Criterion) {
     for scheme in Scheme::all() {
         let sources = round(&scheme);
-        let symbols: Vec<Bytes> = (0..sources).map(|esi| unit::seal(&vec![esi as u8; CONTENTS])).collect();
+        let symbols: Vec<Bytes> = (0..sources).map(|esi| unit::seal(&[&[esi as u8; CONTENTS]])).collect();
         let mut group = criterion.benchmark_group(scheme.to_string());
         group.throughput(Throughput::Bytes(u64::from(sources) * CONTENTS as u64));
 

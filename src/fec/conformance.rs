@@ -104,7 +104,7 @@ fn contents(esi: u32) -> Vec<u8> {
 }
 
 fn encoded(scheme: &Scheme, count: u32) -> Vec<Wire<Bytes>> {
-    encode(&mut *scheme.encoder(), count, |esi| unit::seal(&contents(esi)))
+    encode(&mut *scheme.encoder(), count, |esi| unit::seal(&[&contents(esi)]))
 }
 
 /// The same packets without their contents.
@@ -291,9 +291,9 @@ enum Call {
 
 fn call() -> impl Strategy<Value = Call> {
     // Near values meet each other, far ones meet the bounds.
-    let esi = || prop_oneof![8 => 0..80_u32, 1 => 16_000..17_000_u32, 1 => any::<u32>()];
-    let count = prop_oneof![4 => 0..12_u16, 1 => any::<u16>()];
-    let small = || prop_oneof![4 => 0..5_u16, 1 => any::<u16>()];
+    let esi = || prop_oneof![20 => 0..20_u32, 4 => 0..80_u32, 1 => 16_000..17_000_u32, 1 => any::<u32>()];
+    let count = prop_oneof![8 => 1..6_u16, 4 => 0..12_u16, 1 => any::<u16>()];
+    let small = || prop_oneof![8 => 0..4_u16, 1 => any::<u16>()];
     let symbol = || prop::collection::vec(any::<u8>(), 0..20);
     let header = (esi(), count, small(), small()).prop_map(|(first, count, row, parameter)| RepairHeader {
         first,
@@ -304,7 +304,7 @@ fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
         6 => (esi(), symbol()).prop_map(|(esi, symbol)| Call::Source(esi, symbol)),
         6 => (header, symbol()).prop_map(|(header, symbol)| Call::Repair(header, symbol)),
-        1 => esi().prop_map(Call::Expire),
+        1 => prop_oneof![30 => 0..20_u32, 1 => esi()].prop_map(Call::Expire),
     ]
 }
 

@@ -122,8 +122,8 @@ pub trait Encoder<S>: Debug + Send {
     /// The bytes that it adds to packets at most; constant over its life.
     fn overhead(&self) -> Overhead;
 
-    /// Whether the code computes with symbols at all. Where not, [`Encoder::push_source`] may be given
-    /// an empty symbol, which spares building it.
+    /// Whether the code does anything with symbols. Where not, both halves may be given empty ones, or
+    /// nothing at all, which spares building them.
     fn needs_symbols(&self) -> bool {
         true
     }

@@ -79,7 +79,7 @@ impl PerPackets {
     }
 
     pub(super) fn decoder<S: Symbol>(self) -> BlockDecoder<S> {
-        BlockDecoder::new(Coefficients::Cauchy, 1, usize::from(self.source))
+        BlockDecoder::new(Coefficients::Cauchy, 1, usize::from(self.source), usize::from(self.repair))
     }
 }
 
@@ -130,7 +130,8 @@ impl PerFrame {
     }
 
     pub(super) fn decoder<S: Symbol>(self) -> BlockDecoder<S> {
-        BlockDecoder::new(Coefficients::Cauchy, 1, self.sources_max())
+        let sources_max = self.sources_max();
+        BlockDecoder::new(Coefficients::Cauchy, 1, sources_max, self.repair_for(sources_max))
     }
 
     fn repair_for(self, sources: usize) -> usize {

@@ -69,7 +69,7 @@ impl Repeat {
     }
 
     pub(super) fn decoder<S: Symbol>(self) -> BlockDecoder<S> {
-        BlockDecoder::new(Coefficients::Ones, 1, 1)
+        BlockDecoder::new(Coefficients::Ones, 1, 1, usize::from(self.copies))
     }
 }
 

@@ -30,17 +30,20 @@ use crate::record::Malformed;
 /// The bytes of a unit before its contents.
 pub const OVERHEAD: usize = 6;
 
-/// The unit of `contents`, which are what travels in the source packet.
+/// The unit of a packet whose contents, what travels in it, are these `pieces` one after the other.
 ///
 /// # Panics
 ///
 /// If the contents are longer than 65,535 bytes: more than fits any UDP datagram.
-pub fn seal(contents: &[u8]) -> Bytes {
-    let length = u16::try_from(contents.len()).expect("contents fit a UDP datagram").to_be_bytes();
-    let mut unit = BytesMut::with_capacity(OVERHEAD + contents.len());
-    unit.put_slice(&length);
-    unit.put_u32(check(length, contents));
-    unit.put_slice(contents);
+pub fn seal(pieces: &[&[u8]]) -> Bytes {
+    let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+    let field = u16::try_from(length).expect("contents fit a UDP datagram").to_be_bytes();
+    let mut unit = BytesMut::with_capacity(OVERHEAD + length);
+    unit.put_slice(&field);
+    unit.put_u32(check(field, pieces));
+    for piece in pieces {
+        unit.put_slice(piece);
+    }
     unit.freeze()
 }
 
@@ -54,16 +57,17 @@ pub fn open(symbol: &Bytes) -> Result<Bytes, Malformed> {
     let (expected, rest) = rest.split_first_chunk::<4>().ok_or(Malformed::BadCheck)?;
     let (contents, padding) =
         rest.split_at_checked(usize::from(u16::from_be_bytes(*length))).ok_or(Malformed::BadCheck)?;
-    let valid = padding.iter().all(|&byte| byte == 0) && check(*length, contents).to_be_bytes() == *expected;
+    let valid =
+        padding.iter().all(|&byte| byte == 0) && check(*length, &[contents]).to_be_bytes() == *expected;
     valid.then(|| symbol.slice_ref(contents)).ok_or(Malformed::BadCheck)
 }
 
 /// The length is under the check too, or else a symbol of zeros would be the unit of a packet
 /// without contents.
-fn check(length: [u8; 2], contents: &[u8]) -> u32 {
+fn check(length: [u8; 2], pieces: &[&[u8]]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&length);
-    hasher.update(contents);
+    pieces.iter().for_each(|piece| hasher.update(piece));
     hasher.finalize()
 }
 
@@ -78,7 +82,7 @@ mod tests {
         fn a_unit_opens_to_its_contents_whatever_zeros_follow(
             contents in prop::collection::vec(any::<u8>(), 0..200), zeros in 0_usize..50
         ) {
-            let padded = [&seal(&contents)[..], &vec![0; zeros]].concat();
+            let padded = [&seal(&[&contents])[..], &vec![0; zeros]].concat();
             prop_assert_eq!(open(&padded.into()), Ok(contents.into()));
         }
 
@@ -87,7 +91,7 @@ mod tests {
             contents in prop::collection::vec(any::<u8>(), 0..200), zeros in 0_usize..5,
             place: prop::sample::Index, change in 1_u8..
         ) {
-            let mut padded = [&seal(&contents)[..], &vec![0; zeros]].concat();
+            let mut padded = [&seal(&[&contents])[..], &vec![0; zeros]].concat();
             *place.get_mut(&mut padded) ^= change;
             prop_assert_eq!(open(&padded.into()), Err(Malformed::BadCheck));
         }
@@ -101,7 +105,7 @@ mod tests {
     #[test]
     fn the_layout_stays_as_it_is() {
         // 0x1ef2c023 is the CRC-32 of 00 03 'a' 'b' 'c', by an independent implementation.
-        assert_eq!(seal(b"abc")[..], [0, 3, 0x1e, 0xf2, 0xc0, 0x23, b'a', b'b', b'c']);
+        assert_eq!(seal(&[b"a", b"bc"])[..], [0, 3, 0x1e, 0xf2, 0xc0, 0x23, b'a', b'b', b'c']);
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Xor {
     }
 
     pub(super) fn decoder<S: Symbol>(self) -> BlockDecoder<S> {
-        BlockDecoder::new(Coefficients::Ones, usize::from(self.columns), usize::from(self.rows))
+        BlockDecoder::new(Coefficients::Ones, usize::from(self.columns), usize::from(self.rows), 1)
     }
 }
 

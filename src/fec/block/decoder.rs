@@ -28,6 +28,8 @@ pub(in crate::fec) struct BlockDecoder<S> {
     stride: u32,
     /// The most source packets that a block has.
     sources_max: u32,
+    /// The most repair packets that a block has.
+    repair_max: u8,
     sources: Sources<S>,
     /// The blocks that wait, by the ESI of their first source packet.
     blocks: BTreeMap<u32, Block<S>>,
@@ -72,11 +74,6 @@ impl Span {
 }
 
 impl<S: Symbol> Decoder<S> for BlockDecoder<S> {
-    /// The repair packet of a block of one source packet says everything about it.
-    fn needs_symbols(&self) -> bool {
-        self.sources_max > 1
-    }
-
     fn push_source(&mut self, _now: Time, esi: u32, symbol: &S) {
         if self.sources.insert(esi, symbol) && !self.blocks.is_empty() {
             self.advance(vec![esi]);
@@ -140,13 +137,22 @@ impl<S: Symbol> Decoder<S> for BlockDecoder<S> {
 }
 
 impl<S: Symbol> BlockDecoder<S> {
-    /// A decoder for blocks of at most `sources_max` source packets, `stride` apart.
-    pub(in crate::fec) fn new(coefficients: Coefficients, stride: usize, sources_max: usize) -> Self {
+    /// A decoder for blocks of at most `sources_max` source packets, `stride` apart, and at most
+    /// `repair_max` repair packets. One of both is 1 where all coefficients are, or else there would be
+    /// repair packets that say the same.
+    pub(in crate::fec) fn new(
+        coefficients: Coefficients,
+        stride: usize,
+        sources_max: usize,
+        repair_max: usize,
+    ) -> Self {
+        debug_assert!(coefficients == Coefficients::Cauchy || sources_max == 1 || repair_max == 1);
         let (stride, sources_max) = (stride as u32, sources_max as u32);
         Self {
             coefficients,
             stride,
             sources_max,
+            repair_max: repair_max as u8,
             sources: Sources::new(stride * sources_max),
             blocks: BTreeMap::new(),
             held: 0,
@@ -165,6 +171,7 @@ impl<S: Symbol> BlockDecoder<S> {
         };
         let fits = reach.is_multiple_of(self.stride)
             && span.sources <= self.sources_max
+            && span.repair <= self.repair_max
             && span.sources as usize + usize::from(span.repair) <= BLOCK_MAX
             && header.row < u16::from(span.repair);
         if !fits {
@@ -272,7 +279,7 @@ mod tests {
 
     /// A decoder of (3, 2) blocks.
     fn decoder() -> BlockDecoder<()> {
-        BlockDecoder::new(Coefficients::Cauchy, 1, 3)
+        BlockDecoder::new(Coefficients::Cauchy, 1, 3, 2)
     }
 
     fn header(first: u32, row: u16) -> RepairHeader {
@@ -368,7 +375,7 @@ mod tests {
         let refused = [
             (RepairHeader { count: 0, ..header(9, 0) }, Malformed::InvalidField),
             (RepairHeader { count: 4, ..header(9, 0) }, Malformed::InvalidField),
-            (RepairHeader { parameter: 253, ..header(9, 0) }, Malformed::InvalidField),
+            (RepairHeader { parameter: 3, ..header(9, 0) }, Malformed::InvalidField),
             (RepairHeader { parameter: 0, ..header(9, 0) }, Malformed::InvalidField),
             (header(9, 2), Malformed::InvalidField),
             (RepairHeader { count: 2, ..header(0, 1) }, Malformed::InvalidField),
@@ -378,9 +385,12 @@ mod tests {
         for (header, reason) in refused {
             assert_eq!(decoder.push_repair(Time::ZERO, &header, &()), Err(reason), "{header:?}");
         }
-        let mut interleaved = BlockDecoder::new(Coefficients::Ones, 4, 3);
+        let mut interleaved = BlockDecoder::new(Coefficients::Ones, 4, 3, 1);
         let between = RepairHeader { first: 0, count: 6, row: 0, parameter: 1 };
-        assert_eq!(interleaved.push_repair(Time::ZERO, &between, &()), Err(Malformed::InvalidField));
+        let second = RepairHeader { first: 0, count: 5, row: 1, parameter: 2 };
+        for header in [between, second] {
+            assert_eq!(interleaved.push_repair(Time::ZERO, &header, &()), Err(Malformed::InvalidField));
+        }
     }
 
     #[test]

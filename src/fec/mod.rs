@@ -9,8 +9,6 @@
 //! file with its parameters and its halves; [`Scheme`] lists the family.
 
 mod block;
-#[cfg(test)]
-mod conformance;
 pub mod gf256;
 mod matrix;
 mod none;
@@ -206,3 +204,6 @@ pub enum DecodeEvent<S> {
     /// once; a second copy of one that is held is not needed.
     Settled(RepairFate),
 }
+
+#[cfg(test)]
+mod conformance;

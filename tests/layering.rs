@@ -16,7 +16,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("measure", &[]),
     ("drive", &["impair", "transport", "tcp", "session", "traffic"]),
     ("scenario", &["impair", "fec", "transport", "tcp", "session", "traffic", "measure"]),
-    ("runner", &["impair", "transport", "tcp", "session", "traffic", "ledger", "measure", "drive", "scenario"]),
+    (
+        "runner",
+        &["impair", "transport", "tcp", "session", "traffic", "ledger", "measure", "drive", "scenario"],
+    ),
     ("report", &["measure", "scenario", "runner"]),
     ("cli", &["session", "measure", "scenario", "runner", "report"]),
 ];

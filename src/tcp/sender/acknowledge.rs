@@ -22,8 +22,6 @@ pub(super) struct Covered {
     newest: Option<(Time, DeliveryStamp)>,
 }
 
-/// What the sender wants to transmit.
-
 impl Sender {
     /// Takes the acknowledgment in a segment; the round trip, if it measured one.
     pub(in crate::tcp) fn acknowledge(&mut self, now: Time, segment: &Segment) -> Option<Duration> {

@@ -2,7 +2,7 @@
 //!
 //! A figure over seeds is the mean of the trials' figures, summed in the order of the seeds. Its 95 %
 //! interval is an **expanded percentile bootstrap** (Hesterberg, "What teachers should know about the
-//! bootstrap", The American Statistician 69, 2015, §3.2 and §5.3): seeds are drawn with replacement, and
+//! bootstrap", The American Statistician 69, 2015): seeds are drawn with replacement, and
 //! of the means of the resamples the quantiles at Φ(∓ t √(n / (n − 1))) are taken, t being Student's
 //! 97.5 % quantile with n − 1 degrees of freedom, in place of those at 2.5 % and 97.5 %.
 //!
@@ -42,51 +42,34 @@ impl Interval {
     }
 }
 
-/// The resamples for figures over `n` seeds: one set of draws for all metrics and contenders of a
-/// comparison, so that equal data have equal intervals.
-#[derive(Clone, Debug)]
-pub struct Resampling {
-    seeds: usize,
-    /// [`RESAMPLES`] × `seeds` places among the seeds.
-    places: Vec<u32>,
+/// The 95 % interval of the mean of `values`, one a seed; none below [`SEEDS_MIN`] seeds.
+///
+/// The resamples come from a fixed stream: the same figures always have the same interval.
+pub fn interval(values: &[f64]) -> Option<Interval> {
+    if values.len() < SEEDS_MIN {
+        return None;
+    }
+    let stream = Seed(0).stream("statistics/resampling");
+    let n = values.len();
+    let resampled_mean = |resample| {
+        let mut draws = stream.at(resample);
+        let sum: f64 = (0..n).map(|_| values[below(&mut draws, n as u64) as usize]).sum();
+        sum / n as f64
+    };
+    let mut means: Vec<f64> = (0..RESAMPLES).map(resampled_mean).collect();
+    means.sort_unstable_by(f64::total_cmp);
+    let tail = expanded_tail(n);
+    Some(Interval { low: quantile(&means, tail)?, high: quantile(&means, 1.0 - tail)? })
 }
 
-impl Resampling {
-    /// Draws the resamples for `seeds` seeds from the stream `"statistics/resampling"` of a fixed seed:
-    /// the same figures always have the same interval.
-    pub fn new(seeds: u32) -> Self {
-        let stream = Seed(0).stream("statistics/resampling");
-        let draw = |resample| {
-            let mut draws = stream.at(resample);
-            (0..seeds).map(move |_| below(&mut draws, u64::from(seeds)) as u32)
-        };
-        let places = if seeds < SEEDS_MIN { Vec::new() } else { (0..RESAMPLES).flat_map(draw).collect() };
-        Self { seeds: seeds as usize, places }
+/// The mean and the interval of `a` − `b`, seed by seed; none as for [`interval`], or where one of them
+/// has values of other seeds.
+pub fn paired_difference(a: &[f64], b: &[f64]) -> Option<(f64, Interval)> {
+    if a.len() != b.len() {
+        return None;
     }
-
-    /// The interval of the mean of `values`, one a seed; none below [`SEEDS_MIN`] seeds, or where there
-    /// is not a value for every seed.
-    pub fn interval(&self, values: &[f64]) -> Option<Interval> {
-        if values.len() != self.seeds || self.places.is_empty() {
-            return None;
-        }
-        let resamples = self.places.chunks_exact(self.seeds);
-        let mut means: Vec<f64> = resamples
-            .map(|places| places.iter().map(|&place| values[place as usize]).sum::<f64>() / self.seeds as f64)
-            .collect();
-        means.sort_unstable_by(f64::total_cmp);
-        let tail = expanded_tail(self.seeds);
-        Some(Interval { low: quantile(&means, tail)?, high: quantile(&means, 1.0 - tail)? })
-    }
-
-    /// The mean and the interval of `a` − `b`, seed by seed.
-    pub fn paired_difference(&self, a: &[f64], b: &[f64]) -> Option<(f64, Interval)> {
-        if a.len() != b.len() {
-            return None;
-        }
-        let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-        Some((mean(&differences)?, self.interval(&differences)?))
-    }
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    Some((mean(&differences)?, interval(&differences)?))
 }
 
 /// The mean, summed in the order given; none of nothing.
@@ -136,7 +119,7 @@ const NORMAL_QUANTILE: f64 = 1.959_963_984_540_054;
 
 /// Below five seeds no interval is given: resampled means never leave the range of the data, and the
 /// range of four values misses their middle in more than 5 % of all cases (2 / 2⁴).
-pub const SEEDS_MIN: u32 = 5;
+pub const SEEDS_MIN: usize = 5;
 
 /// How many resamples are drawn. At ten seeds 17 of them lie beyond each end, so that the end's rank is
 /// known to a quarter.
@@ -147,68 +130,64 @@ mod tests {
     use super::*;
     use crate::rng::{exponential, normal};
 
-    /// In how many of 2000 samples of ten the interval holds the mean.
+    /// In how many of 1000 samples of ten the interval holds the mean.
     fn coverage(name: &str, mean: f64, draw: impl Fn(&mut crate::rng::Draws) -> f64) -> f64 {
-        let resampling = Resampling::new(10);
         let stream = Seed(9).stream(name);
-        let covered = (0..2000).filter(|&sample| {
+        let covered = (0..1000).filter(|&sample| {
             let mut draws = stream.at(sample);
             let values: Vec<f64> = (0..10).map(|_| draw(&mut draws)).collect();
-            !resampling.interval(&values).unwrap().excludes(mean)
+            !interval(&values).unwrap().excludes(mean)
         });
-        covered.count() as f64 / 2000.0
+        covered.count() as f64 / 1000.0
     }
 
     #[test]
     fn intervals_of_ten_normal_values_hold_the_mean_in_95_of_100_cases() {
-        // The standard error of a share of 95 % of 2000 is 0.5 %. Resampled means of ten values have
-        // slightly lighter tails than normal ones, which costs about half a percent: 93.0 to 96.5 %.
+        // The standard error of a share of 95 % of 1000 is 0.7 %, and three of them are allowed. Plain
+        // percentile intervals and BCa would give 90 %.
         let got = coverage("normal", 0.0, normal);
-        assert!((0.930..0.965).contains(&got), "{got}");
+        assert!((0.929..0.971).contains(&got), "{got}");
     }
 
     #[test]
     fn intervals_of_skewed_values_come_near() {
-        // No interval from ten values holds the mean of an exponential distribution in 95 of 100 cases
-        // without being much wider; Student's own holds it in about 90.
+        // The table above has 90.5 %; three standard errors of 0.9 % are allowed.
         let got = coverage("exponential", 1.0, |draws| exponential(draws, 1.0));
-        assert!((0.88..0.96).contains(&got), "{got}");
+        assert!((0.878..0.932).contains(&got), "{got}");
     }
 
     #[test]
     fn the_same_figures_have_the_same_interval() {
         let values: Vec<f64> = (0..10).map(f64::from).collect();
-        let interval = Resampling::new(10).interval(&values).unwrap();
-        assert_eq!(interval, Resampling::new(10).interval(&values).unwrap());
-        assert!(interval.low > 1.5 && interval.low < 3.0, "{interval:?}");
-        assert!(interval.high > 6.0 && interval.high < 7.5, "{interval:?}");
+        let got = interval(&values).unwrap();
+        assert_eq!(got, interval(&values).unwrap());
+        assert!(got.low > 1.5 && got.low < 3.0, "{got:?}");
+        assert!(got.high > 6.0 && got.high < 7.5, "{got:?}");
     }
 
     #[test]
     fn seeds_that_agree_leave_no_doubt() {
-        let interval = Resampling::new(5).interval(&[4.0; 5]).unwrap();
-        assert_eq!(interval, Interval { low: 4.0, high: 4.0 });
-        assert!(!interval.excludes(4.0) && interval.excludes(4.1) && interval.excludes(3.9));
+        let got = interval(&[4.0; 5]).unwrap();
+        assert_eq!(got, Interval { low: 4.0, high: 4.0 });
+        assert!(!got.excludes(4.0) && got.excludes(4.1) && got.excludes(3.9));
     }
 
     #[test]
-    fn few_seeds_or_missing_values_have_no_interval() {
-        assert_eq!(Resampling::new(4).interval(&[1.0; 4]), None);
-        assert_eq!(Resampling::new(10).interval(&[1.0; 9]), None);
-        assert_eq!(Resampling::new(0).interval(&[]), None);
-        assert_eq!(Resampling::new(5).paired_difference(&[1.0; 5], &[1.0; 4]), None);
+    fn few_seeds_have_no_interval() {
+        assert_eq!(interval(&[1.0; 4]), None);
+        assert_eq!(interval(&[]), None);
+        assert_eq!(paired_difference(&[1.0; 6], &[1.0; 5]), None);
     }
 
     #[test]
     fn pairing_removes_what_the_seeds_have_in_common() {
         let channel = [10.0, 200.0, 50.0, 400.0, 90.0, 30.0, 700.0, 20.0];
         let worse: Vec<f64> = channel.iter().zip(0..).map(|(x, i)| x + 3.0 + f64::from(i % 3)).collect();
-        let resampling = Resampling::new(8);
-        let (difference, interval) = resampling.paired_difference(&worse, &channel).unwrap();
+        let (difference, of_difference) = paired_difference(&worse, &channel).unwrap();
         assert!((difference - 3.875).abs() < 1e-9, "{difference}");
-        assert!(interval.low >= 3.0 && interval.high <= 5.0 && interval.excludes(0.0), "{interval:?}");
+        assert!(of_difference.low >= 3.0 && of_difference.high <= 5.0, "{of_difference:?}");
         // Unpaired, the two cannot be told apart.
-        assert!(!resampling.interval(&channel).unwrap().excludes(mean(&worse).unwrap()));
+        assert!(!interval(&channel).unwrap().excludes(mean(&worse).unwrap()));
     }
 
     #[test]

@@ -32,8 +32,11 @@ pub enum Event {
         bytes: u32,
         /// When it is worth nothing any more.
         deadline: Time,
-        /// The part of the screen that it changes.
+        /// The part of the screen that it carries; none for what is no picture (input, bulk data).
         regions: Regions,
+        /// The part of it that has not changed, but is sent again because a frame that carried it was
+        /// lost or dropped.
+        again: Regions,
     },
     /// The sender gave a frame up before all of it had been sent.
     FrameDropped {

@@ -1,0 +1,506 @@
+//! What is on the screen of one session, display tick by display tick.
+//!
+//! There are no tick events: the display has a clock of its own, with a phase drawn per session, and
+//! goes through the ticks before each record that comes. At a tick the frames decoded since the last
+//! one come on the screen; of every tile the newest version stays.
+//!
+//! The **age of the picture** at a tick is, of each tile, the time since the capture of the oldest
+//! change that is newer than what the tile shows; a tile with nothing newer is not behind. The tick's
+//! age is the mean over the tiles that are behind, and 0 where none is. The mean is not taken over the
+//! whole screen: a person looks at the part that changes, and a large part that rests must not dilute
+//! its age. With one region for the whole screen this is the plain definition.
+
+use std::collections::VecDeque;
+
+use super::fate::{Evidence, Fate};
+use super::gaps::Gaps;
+use super::histogram::Times;
+use super::stillness::Stillness;
+use crate::frame::{FrameId, Regions};
+use crate::time::{Duration, Time};
+
+/// The screen of one session.
+#[derive(Clone, Debug)]
+pub(super) struct Display {
+    from: Time,
+    to: Time,
+    interval: Duration,
+    next_tick: Time,
+    /// Frames whose fate is open or which the screen has not caught up with, oldest first.
+    open: VecDeque<Open>,
+    /// Frames decoded since the last tick.
+    ready: Vec<FrameId>,
+    shown_by: [Option<FrameId>; Regions::COUNT as usize],
+    started: bool,
+    gaps: Gaps,
+    stillness: Stillness,
+    ages: Times,
+    delays: Times,
+    counts: FrameCounts,
+}
+
+/// A frame as the application captured it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CapturedFrame {
+    pub(super) id: FrameId,
+    pub(super) captured: Time,
+    pub(super) deadline: Time,
+    pub(super) bytes: u32,
+    pub(super) regions: Regions,
+    pub(super) again: Regions,
+}
+
+/// Counts of the frames captured in the time that is measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FrameCounts {
+    /// Frames of the picture.
+    pub(super) captured: u64,
+    /// Those of them that were decoded by their deadline.
+    pub(super) on_time: u64,
+    /// How many had each fate, in the order of [`Fate::ALL`].
+    pub(super) fates: [u64; Fate::ALL.len()],
+    /// Bytes of all frames, of the picture or not.
+    pub(super) captured_bytes: u64,
+    /// Bytes of those that became whole.
+    pub(super) delivered_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    frame: CapturedFrame,
+    measured: bool,
+    decoded: bool,
+    /// The tiles that it changed and that do not show this yet, nor anything newer.
+    pending: Regions,
+    /// Those of them that nothing changed again for a while after.
+    still: Regions,
+    evidence: Evidence,
+}
+
+impl Display {
+    /// A display that refreshes every `interval`, first at `phase`; ticks and frames count within the
+    /// time from `from` (included) to `to` (excluded).
+    pub(super) fn new(from: Time, to: Time, interval: Duration, phase: Duration) -> Self {
+        Self {
+            from,
+            to,
+            interval: interval.max(SHORTEST_INTERVAL),
+            next_tick: Time::ZERO + phase,
+            open: VecDeque::new(),
+            ready: Vec::new(),
+            shown_by: [None; Regions::COUNT as usize],
+            started: false,
+            gaps: Gaps::new(from, to),
+            stillness: Stillness::new(),
+            ages: Times::new(),
+            delays: Times::new(),
+            counts: FrameCounts::default(),
+        }
+    }
+
+    /// The application captured a frame.
+    pub(super) fn capture(&mut self, frame: CapturedFrame) {
+        self.advance(frame.captured);
+        if self.open.back().is_some_and(|last| last.frame.id >= frame.id) {
+            return;
+        }
+        let measured = self.from <= frame.captured && frame.captured < self.to;
+        let picture = !frame.regions.is_empty();
+        if measured {
+            self.counts.captured += u64::from(picture);
+            self.counts.captured_bytes += u64::from(frame.bytes);
+        }
+        if picture && !self.started {
+            self.started = true;
+            let late = frame.captured.since(self.next_tick).as_nanos().div_ceil(self.interval.as_nanos());
+            self.next_tick += self.interval * late;
+        }
+        let pending = frame.regions & !frame.again;
+        self.note_change(&frame, pending, measured);
+        let (still, evidence) = (Regions::NONE, Evidence::default());
+        self.open.push_back(Open { frame, measured, decoded: false, pending, still, evidence });
+        if self.open.len() > OPEN_MAX {
+            self.push_out_oldest();
+        }
+    }
+
+    /// A frame is whole.
+    pub(super) fn complete(&mut self, id: FrameId, now: Time) {
+        self.advance(now);
+        if let Some(place) = self.find(id) {
+            self.complete_at(place, now);
+        }
+    }
+
+    /// A frame could be decoded.
+    pub(super) fn decode(&mut self, id: FrameId, now: Time) {
+        self.advance(now);
+        let Some(place) = self.find(id) else { return };
+        self.complete_at(place, now);
+        let open = &mut self.open[place];
+        if open.decoded || open.evidence.undecodable || open.frame.regions.is_empty() {
+            return;
+        }
+        open.decoded = true;
+        self.ready.push(id);
+        if open.measured {
+            self.counts.on_time += u64::from(now <= open.frame.deadline);
+            self.delays.record(now.since(open.frame.captured), 1);
+        }
+    }
+
+    /// A whole frame was useless.
+    pub(super) fn undecodable(&mut self, id: FrameId, now: Time) {
+        self.advance(now);
+        if let Some(place) = self.find(id)
+            && !self.open[place].decoded
+        {
+            self.open[place].evidence.undecodable = true;
+        }
+    }
+
+    /// The sender or the receiver gave a frame up; `unsent` says that it did so before any of it left.
+    pub(super) fn give_up(&mut self, id: FrameId, now: Time, unsent: bool) {
+        self.advance(now);
+        if let Some(place) = self.find(id) {
+            let evidence = &mut self.open[place].evidence;
+            evidence.given_up |= !unsent;
+            evidence.never_sent |= unsent;
+        }
+    }
+
+    /// The run ends at `end`.
+    pub(super) fn finish(&mut self, end: Time) {
+        self.advance(end + Duration::from_nanos(1));
+        if let Some(since) = self.behind_since() {
+            self.gaps.finish(since);
+        }
+        self.stillness.finish(self.to);
+        while let Some(open) = self.open.pop_front() {
+            self.stillness.stayed_blurred(open.still.count());
+            self.close(&open);
+        }
+        // Every frame whose delay is not known by now has an infinite one.
+        let known = self.delays.len();
+        self.delays.record_infinite(self.counts.captured - known);
+    }
+
+    pub(super) fn counts(&self) -> FrameCounts {
+        self.counts
+    }
+
+    pub(super) fn ages(&self) -> &Times {
+        &self.ages
+    }
+
+    pub(super) fn delays(&self) -> &Times {
+        &self.delays
+    }
+
+    pub(super) fn gaps(&self) -> &Gaps {
+        &self.gaps
+    }
+
+    pub(super) fn sharp_after(&self) -> &Times {
+        self.stillness.sharp_after()
+    }
+
+    /// Goes through the ticks before `now`. What happens at the very time of a tick is on the screen.
+    fn advance(&mut self, now: Time) {
+        while self.started && self.next_tick < now {
+            let tick = self.next_tick;
+            if !self.ready.is_empty() {
+                self.present(tick);
+            }
+            if self.from <= tick && tick < self.to {
+                self.ages.record(self.age(tick), 1);
+            }
+            self.close_settled();
+            self.next_tick += self.interval;
+        }
+    }
+
+    /// Brings the frames that are ready on the screen: the newest first, so that none is shown under it.
+    fn present(&mut self, tick: Time) {
+        let behind_since = self.behind_since();
+        let mut changed = false;
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.sort_unstable();
+        for id in ready.drain(..).rev() {
+            let Some(place) = self.find(id) else { continue };
+            let visible = self.overwrite(id, self.open[place].frame.regions);
+            if visible.is_empty() {
+                self.open[place].evidence.overtaken = true;
+                continue;
+            }
+            changed = true;
+            self.open[place].evidence.shown = true;
+            self.stillness.show(id, visible, tick);
+            for open in self.open.range_mut(..=place) {
+                let sharp = open.pending & visible & open.still;
+                open.pending = open.pending & !visible;
+                open.still = open.still & !visible;
+                self.stillness.became_sharp(open.frame.captured, tick, sharp.count());
+            }
+        }
+        self.ready = ready;
+        if let Some(since) = behind_since
+            && changed
+        {
+            self.gaps.change(tick, since);
+        }
+    }
+
+    /// Those of `regions` that show nothing newer than `id`; from now on they show it.
+    fn overwrite(&mut self, id: FrameId, regions: Regions) -> Regions {
+        let mut visible = Regions::NONE;
+        for tile in regions.iter() {
+            let shown_by = &mut self.shown_by[tile as usize];
+            if shown_by.is_none_or(|shown| shown < id) {
+                *shown_by = Some(id);
+                visible = visible.with(tile);
+            }
+        }
+        visible
+    }
+
+    fn age(&self, tick: Time) -> Duration {
+        let mut seen = Regions::NONE;
+        let mut nanos = 0_u128;
+        for open in &self.open {
+            let oldest_here = open.pending & !seen;
+            nanos += u128::from(oldest_here.count()) * u128::from(tick.since(open.frame.captured).as_nanos());
+            seen |= open.pending;
+            if seen == Regions::ALL {
+                break;
+            }
+        }
+        // A mean of 64-bit values fits 64 bits.
+        Duration::from_nanos((nanos / u128::from(seen.count().max(1))) as u64)
+    }
+
+    /// The capture of the oldest change that the screen does not show.
+    fn behind_since(&self) -> Option<Time> {
+        self.open.iter().find(|open| !open.pending.is_empty()).map(|open| open.frame.captured)
+    }
+
+    fn note_change(&mut self, frame: &CapturedFrame, changed: Regions, measured: bool) {
+        let mut forgotten = 0;
+        let open = &mut self.open;
+        self.stillness.capture(frame.id, frame.captured, changed, measured, |before, tile| {
+            let place = open.binary_search_by_key(&before, |open| open.frame.id);
+            match place.ok().and_then(|place| open.get_mut(place)) {
+                Some(open) if open.pending.contains(tile) => open.still = open.still.with(tile),
+                _ => forgotten += 1,
+            }
+        });
+        self.stillness.stayed_blurred(forgotten);
+    }
+
+    fn complete_at(&mut self, place: usize, now: Time) {
+        let open = &mut self.open[place];
+        if open.evidence.complete_at.is_none() {
+            open.evidence.complete_at = Some(now);
+            if open.measured {
+                self.counts.delivered_bytes += u64::from(open.frame.bytes);
+            }
+        }
+    }
+
+    fn find(&self, id: FrameId) -> Option<usize> {
+        self.open.binary_search_by_key(&id, |open| open.frame.id).ok()
+    }
+
+    fn close_settled(&mut self) {
+        while let Some(open) = self.open.front()
+            && open.is_settled()
+        {
+            let open = *open;
+            self.close(&open);
+            self.open.pop_front();
+        }
+    }
+
+    /// The oldest frame leaves although it is open. What it changed counts as changed by the next one.
+    fn push_out_oldest(&mut self) {
+        let Some(oldest) = self.open.pop_front() else { return };
+        self.stillness.stayed_blurred(oldest.still.count());
+        self.close(&oldest);
+        if let Some(next) = self.open.front_mut() {
+            next.pending |= oldest.pending;
+        }
+    }
+
+    fn close(&mut self, open: &Open) {
+        if open.measured && !open.frame.regions.is_empty() {
+            self.counts.fates[open.evidence.fate(open.frame.deadline) as usize] += 1;
+        }
+    }
+}
+
+impl Open {
+    /// Whether nothing that can still happen matters. A frame that was given up may yet turn out to be
+    /// whole, so it stays while something in it is not on the screen.
+    fn is_settled(&self) -> bool {
+        let Evidence { shown, undecodable, overtaken, complete_at, never_sent, given_up } = self.evidence;
+        if self.frame.regions.is_empty() {
+            return complete_at.is_some() || never_sent || given_up;
+        }
+        let decided = shown || undecodable || overtaken || (!self.decoded && (never_sent || given_up));
+        decided && self.pending.is_empty()
+    }
+}
+
+/// How many frames may be open at once: four minutes at 30 frames a second, more than any transport
+/// keeps waiting. The oldest is pushed out with the fate that it has by then.
+const OPEN_MAX: usize = 8192;
+
+/// Displays refresh no faster; it bounds the work of a simulated second.
+const SHORTEST_INTERVAL: Duration = Duration::from_micros(100);
+
+#[cfg(test)]
+mod tests {
+    use super::super::metrics::{NEVER_ARRIVED, Value};
+    use super::*;
+
+    fn ms(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    /// Ticks at 0, 10, 20, … ms; everything from 0 to 1 s counts.
+    fn display() -> Display {
+        Display::new(Time::ZERO, ms(1000), Duration::from_millis(10), Duration::ZERO)
+    }
+
+    fn frame(id: u32, at: u64, regions: Regions) -> CapturedFrame {
+        CapturedFrame {
+            id: FrameId(id),
+            captured: ms(at),
+            deadline: ms(at + 50),
+            bytes: 100,
+            regions,
+            again: Regions::NONE,
+        }
+    }
+
+    fn fates(display: &Display) -> Vec<(Fate, u64)> {
+        let counts = display.counts().fates;
+        Fate::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
+    }
+
+    fn age_max(display: &Display) -> Value {
+        display.ages().max_ms("none")
+    }
+
+    #[test]
+    fn of_two_frames_between_ticks_the_newer_is_shown() {
+        let mut display = display();
+        display.capture(frame(0, 0, Regions::ALL));
+        display.capture(frame(1, 5, Regions::ALL));
+        display.decode(FrameId(0), ms(11));
+        display.decode(FrameId(1), ms(12));
+        display.finish(ms(2000));
+        assert_eq!(fates(&display), [(Fate::Shown, 1), (Fate::Superseded, 1)]);
+        // At 10 ms frame 0 was the oldest newer one; at 20 ms nothing was.
+        assert_eq!(age_max(&display), Value::Number(10.0));
+    }
+
+    #[test]
+    fn a_frame_decoded_at_a_tick_is_shown_at_it() {
+        let mut display = display();
+        display.capture(frame(0, 5, Regions::ALL));
+        display.decode(FrameId(0), ms(20));
+        display.finish(ms(2000));
+        assert_eq!(age_max(&display), Value::Number(5.0));
+    }
+
+    #[test]
+    fn an_older_update_that_comes_late_does_not_overwrite_a_newer_tile() {
+        let mut display = display();
+        let (left, right) = (Regions(0b0011), Regions(0b0110));
+        display.capture(frame(0, 0, left));
+        display.capture(frame(1, 1, right));
+        display.decode(FrameId(1), ms(5));
+        // Of frame 0 tile 0 is newer than what is on the screen, tile 1 is not.
+        display.decode(FrameId(0), ms(15));
+        display.capture(frame(2, 20, right));
+        display.capture(frame(3, 21, right));
+        display.decode(FrameId(3), ms(22));
+        display.decode(FrameId(2), ms(75));
+        display.finish(ms(2000));
+        assert_eq!(fates(&display), [(Fate::Shown, 3), (Fate::Late, 1)]);
+        assert_eq!(display.shown_by[..3], [FrameId(0), FrameId(3), FrameId(3)].map(Some));
+    }
+
+    #[test]
+    fn an_idle_part_of_the_screen_does_not_dilute_the_age() {
+        let mut display = display();
+        display.capture(frame(0, 0, Regions::ALL));
+        display.decode(FrameId(0), ms(0));
+        display.capture(frame(1, 10, Regions(0b01)));
+        display.capture(frame(2, 30, Regions(0b11)));
+        display.decode(FrameId(1), ms(61));
+        display.decode(FrameId(2), ms(62));
+        display.finish(ms(2000));
+        // At 60 ms tile 0 is behind since 10 ms and tile 1 since 30 ms; the others do not count.
+        assert_eq!(age_max(&display), Value::Number(40.0));
+    }
+
+    #[test]
+    fn what_is_sent_again_is_as_old_as_the_change() {
+        let mut display = display();
+        display.capture(frame(0, 0, Regions(0b11)));
+        display.give_up(FrameId(0), ms(20), false);
+        display.capture(CapturedFrame { again: Regions(0b11), ..frame(1, 100, Regions(0b111)) });
+        // At 110 ms two tiles are 110 ms behind, and one 10 ms.
+        assert_eq!(display.age(ms(110)).as_micros(), 230_000 / 3);
+        display.decode(FrameId(1), ms(120));
+        display.finish(ms(2000));
+        assert_eq!(fates(&display), [(Fate::Shown, 1), (Fate::Unrepairable, 1)]);
+        // All three then stand still: two are sharp after 120 ms, one after 20 ms.
+        assert_eq!(display.sharp_after().max_ms("none"), Value::Number(120.0));
+        let smallest = display.sharp_after().quantile_ms(0.3, "none");
+        assert!(matches!(smallest, Value::Number(sharp) if (sharp / 20.0 - 1.0).abs() < 0.001));
+    }
+
+    #[test]
+    fn frames_that_end_otherwise_have_their_fates() {
+        let mut display = display();
+        for id in 0..6 {
+            display.capture(frame(id, u64::from(id), Regions::ALL));
+        }
+        display.give_up(FrameId(0), ms(10), true);
+        display.give_up(FrameId(1), ms(10), false);
+        display.undecodable(FrameId(2), ms(10));
+        display.complete(FrameId(3), ms(20));
+        display.decode(FrameId(4), ms(30));
+        display.finish(ms(2000));
+        let unfinished = [(Fate::NeverSent, 1), (Fate::Unfinished, 2)];
+        let gone = [(Fate::Shown, 1), (Fate::Undecodable, 1), (Fate::Unrepairable, 1)];
+        assert_eq!(fates(&display), [gone.as_slice(), unfinished.as_slice()].concat());
+        assert_eq!(display.delays().quantile_ms(0.5, "none"), Value::Absent(NEVER_ARRIVED));
+        assert_eq!(display.counts().on_time, 1);
+        assert_eq!(display.counts().delivered_bytes, 200);
+    }
+
+    #[test]
+    fn nothing_is_measured_before_the_first_frame_of_a_picture() {
+        let mut display = display();
+        display.capture(frame(0, 0, Regions::NONE));
+        display.decode(FrameId(0), ms(500));
+        display.finish(ms(2000));
+        assert_eq!(age_max(&display), Value::Absent("none"));
+        assert_eq!((display.counts().captured, display.counts().delivered_bytes), (0, 100));
+    }
+
+    #[test]
+    fn open_frames_are_bounded_and_keep_their_fates() {
+        let mut display = Display::new(Time::ZERO, ms(100_000), Duration::from_millis(10), Duration::ZERO);
+        for id in 0..20_000 {
+            display.capture(frame(id, u64::from(id), Regions(1 << (id % 128))));
+        }
+        assert_eq!(display.open.len(), OPEN_MAX);
+        display.finish(ms(100_000));
+        assert_eq!(fates(&display), [(Fate::Unfinished, 20_000)]);
+    }
+}

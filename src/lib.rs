@@ -29,3 +29,5 @@ pub mod traffic;
 
 // Running and measuring.
 pub mod measure;
+
+pub mod scenario;

@@ -31,3 +31,7 @@ pub mod traffic;
 pub mod measure;
 
 pub mod scenario;
+
+pub mod runner;
+
+pub mod report;

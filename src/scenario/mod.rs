@@ -21,6 +21,6 @@ pub mod problem;
 pub mod quantity;
 pub mod source;
 
-pub use check::rules;
+pub use check::{rules, warnings};
 pub use nearest::nearest;
 pub use parse::{Draft, parse};

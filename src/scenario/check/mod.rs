@@ -41,6 +41,29 @@ pub fn rules(file: &ScenarioFile) -> Vec<Rule> {
     rules.filter_map(|rule| Rule::parse(rule, &contenders, &metric_names()).ok()).collect()
 }
 
+/// What is possible but hardly meant, one line each.
+pub fn warnings(file: &ScenarioFile) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let directions = [("down", &file.traffic.down, &file.path.down), ("up", &file.traffic.up, &file.path.up)];
+    for (direction, traffics, link) in directions {
+        let delay = link.delay.as_ref().map_or(Duration::ZERO, |delay| delay.value);
+        let rate = link.bottleneck.as_ref().and_then(|bottleneck| bottleneck.rate.as_ref());
+        for (name, traffic) in traffics.iter() {
+            let deadline =
+                traffic.deadline.as_ref().map_or(Duration::from_millis(100), |deadline| deadline.value);
+            let size = traffic.constant.as_ref().map_or(ByteSize::ZERO, |constant| constant.size.value);
+            let least = delay + rate.map_or(Duration::ZERO, |rate| rate.time_for(size));
+            if least >= deadline {
+                warnings.push(format!(
+                    "no frame of traffic.{direction}.{} can meet its deadline of {deadline}: the path takes at least {least}",
+                    name.value
+                ));
+            }
+        }
+    }
+    warnings
+}
+
 struct Checker<'a> {
     sources: &'a Sources,
     file: &'a ScenarioFile,

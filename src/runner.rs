@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::measure::{METRICS, Metrics, Value};
 use crate::scenario::Draft;
 use crate::scenario::expect::Results;
-use crate::scenario::file::contender::{Congestion, Contender, RateControl, Udp};
+use crate::scenario::file::contender::{Congestion, Contender, Fec, RateControl, Udp};
 
 /// What came of a scenario.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,7 +159,6 @@ fn transport(contender: &Contender) -> String {
 }
 
 fn correction(udp: &Udp) -> String {
-    use crate::scenario::file::contender::Fec;
     match &udp.fec {
         Fec::None => "none".to_owned(),
         Fec::Repeat(repeat) => format!("repeat ×{}", repeat.copies.value + 1),

@@ -26,7 +26,7 @@ struct Column {
 /// How many digits a number has behind the point.
 #[derive(Clone, Copy)]
 enum Decimals {
-    /// One below ten, none above.
+    /// Two digits that say something, and at most two behind the point.
     Few,
     /// Always this many.
     Fixed(usize),
@@ -221,8 +221,13 @@ fn interval(column: &Column, summary: Option<&Summary>, look: Look) -> String {
 fn digits(number: f64, decimals: Decimals) -> String {
     let places = match decimals {
         Decimals::Fixed(places) => places,
-        // 9.96 would be drawn as 10.0.
-        Decimals::Few => usize::from(number.abs() < 9.95),
+        // The bounds are where rounding reaches the next digit: 9.96 would be drawn as 10.0.
+        Decimals::Few => match number.abs() {
+            0.0 => 0,
+            small if small < 0.995 => 2,
+            small if small < 9.95 => 1,
+            _ => 0,
+        },
     };
     format!("{number:.places$}")
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::expect::Rule;
 use super::file::ScenarioFile;
 use super::file::channel::Channel;
-use super::file::contender::{Fec, RateControl, Tcp, Udp};
+use super::file::contender::{Contender, Fec, RateControl, Tcp, Udp};
 use super::file::traffic::Traffic;
 use super::place::At;
 use super::problem::Problem;
@@ -46,11 +46,10 @@ pub fn warnings(file: &ScenarioFile) -> Vec<String> {
     let mut warnings = Vec::new();
     let directions = [("down", &file.traffic.down, &file.path.down), ("up", &file.traffic.up, &file.path.up)];
     for (direction, traffics, link) in directions {
-        let delay = link.delay.as_ref().map_or(Duration::ZERO, |delay| delay.value);
+        let delay = link.delay.value;
         let rate = link.bottleneck.as_ref().and_then(|bottleneck| bottleneck.rate.as_ref());
         for (name, traffic) in traffics.iter() {
-            let deadline =
-                traffic.deadline.as_ref().map_or(Duration::from_millis(100), |deadline| deadline.value);
+            let deadline = traffic.deadline.value;
             let size = traffic.constant.as_ref().map_or(ByteSize::ZERO, |constant| constant.size.value);
             let least = delay + rate.map_or(Duration::ZERO, |rate| rate.time_for(size));
             if least >= deadline {
@@ -130,9 +129,7 @@ impl Checker<'_> {
     }
 
     fn traffic(&mut self, traffic: &Traffic) {
-        if let Some(deadline) = &traffic.deadline {
-            self.above_zero(deadline);
-        }
+        self.above_zero(&traffic.deadline);
         if let Some(trace) = &traffic.trace {
             self.exists(&trace.file);
         }
@@ -156,7 +153,6 @@ impl Checker<'_> {
     }
 
     fn contenders(&mut self) {
-        use super::file::contender::Contender;
         let file = self.file;
         for (name, contender) in file.contender.iter() {
             self.name(name);
@@ -169,7 +165,7 @@ impl Checker<'_> {
             self.number(&neighbour.count, 1..=1000);
             neighbour.tcp.iter().for_each(|tcp| self.tcp(tcp));
             neighbour.udp.iter().for_each(|udp| self.udp(udp));
-            neighbour.traffic.iter().for_each(|traffic| self.traffic(traffic));
+            self.traffic(&neighbour.traffic);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Checker;
 use crate::scenario::file::loss::{GilbertElliottLoss, Loss};
-use crate::scenario::file::path::{Bottleneck, Jitter, Link, Outage};
+use crate::scenario::file::path::{Bottleneck, Jitter, Link, Outage, Queue};
 use crate::scenario::place::At;
 use crate::scenario::problem::Problem;
 use crate::scenario::quantity::QueueLimit;
@@ -17,9 +17,7 @@ const SPREAD_MAX: Duration = Duration::from_secs(10);
 impl Checker<'_> {
     pub(super) fn link(&mut self, link: &Link) {
         self.number(&self.file.path.mtu, 576..=65_535);
-        if let Some(delay) = &link.delay {
-            self.written(delay, Duration::ZERO, DELAY_MAX);
-        }
+        self.written(&link.delay, Duration::ZERO, DELAY_MAX);
         link.jitter.iter().for_each(|jitter| self.jitter(jitter));
         if let Some(extra) = &link.extra_delay {
             self.channel_name(&extra.channel);
@@ -126,7 +124,7 @@ impl Checker<'_> {
             self.exists(&trace.file);
         }
         if let Some(queue) = &bottleneck.queue {
-            let crate::scenario::file::path::Queue::Droptail(limit) = queue;
+            let Queue::Droptail(limit) = queue;
             let holds_nothing = match limit.value {
                 QueueLimit::Time(time) => time.is_zero(),
                 QueueLimit::Bytes(bytes) => bytes == ByteSize::ZERO,
@@ -135,6 +133,10 @@ impl Checker<'_> {
             if holds_nothing {
                 let problem = Problem::at(limit.span(), "a queue that holds nothing drops everything");
                 self.problems.push(problem.label("must be above 0"));
+            }
+            if bottleneck.trace.is_some() && matches!(limit.value, QueueLimit::Time(_)) {
+                let problem = Problem::at(limit.span(), "a trace has no one rate to measure this time by");
+                self.problems.push(problem.label("write a size or a number of packets: \"150 packets\""));
             }
         }
         self.together(("channel", &bottleneck.channel), ("bad-factor", &bottleneck.bad_factor));

@@ -33,8 +33,8 @@ pub struct Neighbour {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub udp: Option<Udp>,
     /// What it carries from the server to the person. Default: `bulk`, a download that never ends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub traffic: Option<Traffic>,
+    #[serde(default = "Traffic::download")]
+    pub traffic: Traffic,
 }
 
 /// A TCP connection as today's Linux has it, with TCP_NODELAY.
@@ -205,6 +205,13 @@ pub struct ReedSolomon {
     /// One block for each frame instead, with repair packets in proportion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_frame: Option<PerFrame>,
+}
+
+impl ReedSolomon {
+    /// How long a block may stay open: [`ReedSolomon::flush`], or its default.
+    pub fn flush_after(&self) -> Flush {
+        self.flush.as_ref().map_or(Flush::After(Duration::from_millis(8)), |flush| flush.value)
+    }
 }
 
 /// One block for each frame.

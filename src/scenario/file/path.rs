@@ -35,12 +35,12 @@ pub struct Path {
 }
 
 /// One direction of the path.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Link {
     /// What every packet takes, whatever else happens. At most 60 s, default `"0ms"`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delay: Option<At<Duration>>,
+    #[serde(default = "default_delay")]
+    pub delay: At<Duration>,
     /// A random part of the delay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jitter: Option<Jitter>,
@@ -145,6 +145,18 @@ pub struct Bottleneck {
     pub bad_factor: Option<At<f64>>,
 }
 
+impl Bottleneck {
+    /// What the queue holds: [`Bottleneck::queue`], or its default. A trace has no one rate by which a
+    /// time could be turned into bytes, so there it is packets.
+    pub fn queue_limit(&self) -> QueueLimit {
+        match (&self.queue, &self.trace) {
+            (Some(Queue::Droptail(limit)), _) => limit.value,
+            (None, Some(_)) => QueueLimit::Packets(150),
+            (None, None) => QueueLimit::Time(Duration::from_millis(100)),
+        }
+    }
+}
+
 /// When the bottleneck may send.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -240,6 +252,10 @@ pub struct Corrupt {
 
 fn default_mtu() -> At<u32> {
     At::default_of(1500)
+}
+
+fn default_delay() -> At<Duration> {
+    At::default_of(Duration::ZERO)
 }
 
 fn default_zero() -> At<f64> {

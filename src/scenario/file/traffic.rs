@@ -11,7 +11,7 @@ use crate::units::ByteSize;
 
 /// What an application sends: exactly one of `trace`, `constant`, `desktop`, `keystrokes` and `bulk`,
 /// and what is common to all of them.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Traffic {
     /// Frames as they were recorded.
@@ -30,12 +30,27 @@ pub struct Traffic {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bulk: Option<Bulk>,
     /// How long after its capture a frame is worth something. Above 0; default `"100ms"`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline: Option<At<Duration>>,
+    #[serde(default = "default_deadline")]
+    pub deadline: At<Duration>,
     /// Whether the encoder follows the transport's estimate of what the path carries, by one law for
     /// all transports. Default `"fixed"`.
     #[serde(default)]
     pub encoder: EncoderRate,
+}
+
+impl Traffic {
+    /// What a neighbour carries where nothing else is said: a download that never ends.
+    pub fn download() -> Self {
+        Self {
+            trace: None,
+            constant: None,
+            desktop: None,
+            keystrokes: None,
+            bulk: Some(Bulk {}),
+            deadline: default_deadline(),
+            encoder: EncoderRate::Fixed,
+        }
+    }
 }
 
 /// Frames as they were recorded.
@@ -127,4 +142,8 @@ pub enum EncoderRate {
     Fixed,
     /// It makes them smaller where the transport's estimate says that the path carries less.
     Adaptive,
+}
+
+fn default_deadline() -> At<Duration> {
+    At::default_of(Duration::from_millis(100))
 }

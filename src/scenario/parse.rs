@@ -163,18 +163,42 @@ fn translate(error: &toml::de::Error, sources: &Sources) -> Problem {
         return Problem::unknown(span, what, word, &known);
     }
     if let Some(key) = missing_key(message) {
-        let problem = Problem::at(span, format!("the key `{key}` is missing")).label("here");
+        let whole = span.start == 0 && span.end >= sources.scenario().len();
+        let label = if whole { "not in this file" } else { "not in this table" };
+        let problem = Problem::at(span, format!("the key `{key}` is missing")).label(label);
         return match example(key) {
             Some(help) => problem.help(help),
             None => problem,
         };
     }
+    if let Some((found, expected)) = wrong_type(message) {
+        return Problem::at(span, format!("expected {expected}, found {found}"));
+    }
     let mut lines = message.lines();
-    let mut problem = Problem::at(span, lines.next().unwrap_or_default().replace("map", "table"));
+    let mut problem = Problem::at(span, lines.next().unwrap_or_default());
     if let Some(label) = lines.next() {
         problem = problem.label(label);
     }
     lines.fold(problem, Problem::help)
+}
+
+/// What was found and what was expected, in the words of TOML instead of Rust's.
+fn wrong_type(message: &str) -> Option<(String, String)> {
+    let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
+    let (found, expected) = rest.rsplit_once(", expected ")?;
+    let expected = match expected {
+        "u32" | "u16" | "u64" => "a whole number, 0 or above",
+        "f64" => "a number",
+        "a boolean" => "`true` or `false`",
+        _ if expected.starts_with("struct ") => "a table",
+        _ => expected,
+    };
+    let found = match found {
+        "map" => "a table".to_owned(),
+        "sequence" => "an array".to_owned(),
+        _ => found.to_owned(),
+    };
+    Some((found, expected.to_owned()))
 }
 
 fn missing_key(message: &str) -> Option<&str> {
@@ -212,6 +236,8 @@ fn too_deep(text: &str) -> Option<Problem> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const WHOLE: &str = r#"
@@ -295,5 +321,29 @@ mod tests {
         assert!(!problems(&format!("x = {}", "[".repeat(100_000)), &[]).is_empty());
         let inner = format!("{}1{}", "{a=".repeat(50_000), "}".repeat(50_000));
         assert!(!problems(&format!("x = {inner}"), &[]).is_empty());
+    }
+
+    /// A right scenario with a piece of it replaced by characters that mean something in TOML.
+    fn damaged() -> impl Strategy<Value = String> {
+        let junk = r#"[a-z0-9 ."'=\[\]{},#%\n\\µ\x00-]{0,12}"#;
+        (0..WHOLE.len(), 0..40_usize, junk).prop_map(|(start, length, junk)| {
+            let end = (start + length).min(WHOLE.len());
+            format!("{}{junk}{}", &WHOLE[..start], &WHOLE[end..])
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn no_text_and_no_override_makes_the_reader_fall_over(text in damaged(), set in "[a-z.=\"'\\[{ 0-9µ%\n-]{0,30}") {
+            let sets = [format!("path.down.{set}"), set];
+            for sets in [&[][..], &sets[..1], &sets[1..]] {
+                if let Err(problems) = parse(Sources::built_in("a.toml", &text), sets) {
+                    prop_assert!(!problems.list().is_empty());
+                    prop_assert!(problems.draw(false).contains("error"));
+                }
+            }
+        }
     }
 }

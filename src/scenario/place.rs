@@ -26,9 +26,9 @@ impl<T> At<T> {
         Self { value, span: None }
     }
 
-    /// Where to point at it: at the front of the scenario where it is a default.
-    pub fn span(&self) -> Range<usize> {
-        self.span.clone().unwrap_or(0..0)
+    /// Where to point at it; nowhere where it is a default.
+    pub fn span(&self) -> Option<Range<usize>> {
+        self.span.clone()
     }
 }
 

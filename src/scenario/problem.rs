@@ -21,9 +21,9 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with the text at `span`.
-    pub fn at(span: Range<usize>, title: impl Into<String>) -> Self {
-        Self { span: Some(span), title: title.into(), label: String::new(), helps: Vec::new() }
+    /// A problem with the text at `span`, or with a default that stands nowhere.
+    pub fn at(span: impl Into<Option<Range<usize>>>, title: impl Into<String>) -> Self {
+        Self { span: span.into(), title: title.into(), label: String::new(), helps: Vec::new() }
     }
 
     /// A problem without a text: a file that cannot be read.
@@ -46,7 +46,7 @@ impl Problem {
     }
 
     /// An unknown word at `span`, with the `known` ones and the nearest of them.
-    pub fn unknown(span: Range<usize>, what: &str, word: &str, known: &[&str]) -> Self {
+    pub fn unknown(span: impl Into<Option<Range<usize>>>, what: &str, word: &str, known: &[&str]) -> Self {
         let problem = Self::at(span, format!("unknown {what} `{word}`"));
         let problem = match super::nearest::nearest(word, known.iter().copied()) {
             Some(name) => problem.label(format!("did you mean `{name}`?")),
@@ -70,7 +70,8 @@ impl Problem {
                     .annotation(annotation.label(label));
                 title.element(snippet)
             }
-            None => Group::with_title(title),
+            None if self.label.is_empty() => Group::with_title(title),
+            None => title.element(Level::NOTE.message(self.label.as_str())),
         };
         group = group.elements(self.helps.iter().map(|help| Level::HELP.message(help.as_str())));
         renderer.render(&[group])

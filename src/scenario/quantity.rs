@@ -268,15 +268,19 @@ fn number_and_unit(text: &str, units: &[(&str, f64)]) -> Result<(f64, f64), Stri
     };
     match units.iter().find(|&&(name, _)| name == unit) {
         Some(&(_, scale)) => Ok((value, scale)),
-        None => Err(match meant(unit, &names) {
-            Some(name) => format!("write \"{number}{name}\""),
-            None => format!("the unit is one of {}", names.join(", ")),
+        None => Err(match (meant(unit, &names), unit) {
+            (Some(name), _) => format!("write \"{number}{name}\""),
+            (None, "") => format!("the unit is missing, one of {}", names.join(", ")),
+            (None, _) => format!("the unit is one of {}", names.join(", ")),
         }),
     }
 }
 
 /// The unit that was most likely meant by one that is not known here.
 fn meant<'a>(unit: &str, names: &[&'a str]) -> Option<&'a str> {
+    if let [only] = names {
+        return Some(only);
+    }
     const OTHER_SPELLINGS: [(&str, &str); 10] = [
         ("sec", "s"),
         ("msec", "ms"),

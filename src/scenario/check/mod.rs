@@ -20,6 +20,10 @@ mod path;
 /// Everything that is wrong with a scenario of the right shape.
 pub(super) fn check(file: &ScenarioFile, sources: &Sources) -> Vec<Problem> {
     let mut checker = Checker { sources, file, problems: Vec::new() };
+    checker.sizes();
+    if !checker.problems.is_empty() {
+        return checker.problems;
+    }
     checker.top();
     for (_, channel) in file.channel.iter() {
         checker.channel(channel);
@@ -70,6 +74,22 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
+    fn sizes(&mut self) {
+        let file = self.file;
+        let sizes = [
+            ("contender", file.contender.len()),
+            ("neighbour", file.neighbour.len()),
+            ("channel", file.channel.len()),
+            ("traffic.down", file.traffic.down.len()),
+            ("traffic.up", file.traffic.up.len()),
+            ("expect.rules", file.expect.rules.len()),
+        ];
+        for (name, size) in sizes.into_iter().filter(|&(_, size)| size > ENTRIES_MAX) {
+            let title = format!("`{name}` has {size} entries, at most {ENTRIES_MAX} can be");
+            self.problems.push(Problem::of_no_text(title));
+        }
+    }
+
     fn top(&mut self) {
         let file = self.file;
         if file.format.value != 1 {
@@ -239,7 +259,7 @@ impl Checker<'_> {
         let contenders: Vec<&str> = self.file.contender.names().collect();
         for rule in &self.file.expect.rules {
             if let Err(error) = Rule::parse(rule, &contenders, &metric_names()) {
-                let span = self.sources.within_string(&rule.span(), rule, error.range);
+                let span = rule.span().map(|span| self.sources.within_string(&span, rule, error.range));
                 let problem = Problem::at(span, error.title).label(error.label);
                 self.problems.push(if error.help.is_empty() { problem } else { problem.help(error.help) });
             }
@@ -318,6 +338,9 @@ impl Checker<'_> {
         }
     }
 }
+
+/// More entries of a table than a scenario needs; bounds what the checks cost.
+const ENTRIES_MAX: usize = 100;
 
 fn metric_names() -> Vec<&'static str> {
     METRICS.iter().map(|metric| metric.key).collect()

@@ -12,6 +12,7 @@ use crate::units::{Bitrate, ByteSize};
 /// A transport with its settings; exactly one of the two.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "there are a handful of them, each in one table")]
 pub enum Contender {
     /// One TCP connection that carries the frames in order.
     Tcp(Tcp),

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use anyhow::Context;
 use framehawk_sim::report::table::Look;
 
 use super::Failure;
@@ -9,8 +10,7 @@ use super::Failure;
 /// Prints a result; colors are left out where they cannot or should not be shown.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = anstream::stdout();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()?;
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write the result")?;
     Ok(())
 }
 

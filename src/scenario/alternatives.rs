@@ -122,6 +122,7 @@ fn for_each_place(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::file::ScenarioFile;
 
     #[test]
     fn the_table_names_the_alternatives_of_a_place() {
@@ -136,5 +137,25 @@ mod tests {
         make_room(&mut tree, &["path", "up", "outage"], "channel");
         let keys: Vec<_> = tree.keys().map(|key| key.get_ref().to_string()).collect();
         assert_eq!(keys, ["mode", "channel"]);
+    }
+
+    #[test]
+    fn the_alternatives_are_the_variants_of_the_types() {
+        let schema = serde_json::to_value(schemars::schema_for!(ScenarioFile)).unwrap();
+        for (name, path) in [
+            ("Channel", &["channel", "x"][..]),
+            ("Contender", &["contender", "x"]),
+            ("Fec", &["contender", "x", "udp", "fec"]),
+            ("Jitter", &["path", "up", "jitter"]),
+            ("Loss", &["path", "up", "loss"]),
+        ] {
+            let variants = schema["$defs"][name]["oneOf"].as_array().unwrap();
+            let keys = variants.iter().map(|variant| match &variant["const"] {
+                serde_json::Value::String(word) => word.as_str(),
+                _ => variant["required"][0].as_str().unwrap(),
+            });
+            let listed: Vec<&str> = of(path).unwrap().iter().map(|one| one[0]).collect();
+            assert_eq!(keys.collect::<Vec<_>>(), listed, "{name}");
+        }
     }
 }

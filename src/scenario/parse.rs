@@ -2,7 +2,7 @@
 //!
 //! Typing stops at the first value that does not fit. That value is then taken out of the tree and the
 //! rest is typed again, so that a person sees all problems of the file in one go. Nothing is built from
-//! a tree with something taken out.
+//! a tree with something taken out. Trees that are nested too deep are refused by the TOML parser.
 
 use std::ops::Range;
 
@@ -17,13 +17,6 @@ use super::nearest::nearest;
 use super::overrides::Override;
 use super::problem::{Problem, Problems};
 use super::source::Sources;
-
-/// More problems than a person reads at once; the rest shows when these are gone.
-const PROBLEMS_MAX: usize = 20;
-
-/// Tables in tables; the format has seven levels at most. Deeper trees are refused before anything
-/// walks them, so that no input can exhaust the stack.
-const DEPTH_MAX: usize = 32;
 
 /// A scenario that has been read and checked.
 #[derive(Clone, Debug)]
@@ -46,9 +39,6 @@ pub fn parse(mut sources: Sources, sets: &[String]) -> Result<Draft, Problems> {
             Ok(one) => overrides.push(one),
             Err(problem) => problems.push(problem),
         }
-    }
-    if let Some(problem) = too_deep(&text) {
-        return Err(Problems::new(sources, vec![problem]));
     }
     let (mut tree, errors) = DeTable::parse_recoverable(&text);
     problems.extend(errors.iter().map(syntax));
@@ -85,7 +75,7 @@ fn typed(
     problems: &mut Vec<Problem>,
 ) -> Option<ScenarioFile> {
     let mut taken: Vec<Taken> = Vec::new();
-    for _ in 0..PROBLEMS_MAX * 4 {
+    for _ in 0..Problems::MAX * 4 {
         let error = match ScenarioFile::deserialize(Deserializer::from(tree.clone())) {
             Ok(file) => return Some(file),
             Err(error) => error,
@@ -96,7 +86,7 @@ fn typed(
         }
         let whole = tree.span();
         match take(tree.get_mut(), &whole, &span) {
-            Some(one) if problems.len() < PROBLEMS_MAX => taken.push(one),
+            Some(one) if problems.len() < Problems::MAX => taken.push(one),
             _ => break,
         }
     }
@@ -219,19 +209,6 @@ fn example(key: &str) -> Option<&'static str> {
         "for" => "write how long each lasts, for example `for = \"2s\"`",
         _ => return None,
     })
-}
-
-/// The first place at which keys or brackets nest too deep; counts generously, strings included.
-fn too_deep(text: &str) -> Option<Problem> {
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        let value = line.find(['=', '"', '\'', '#']).unwrap_or(line.len());
-        if line[..value].matches('.').count() >= DEPTH_MAX {
-            return Some(Problem::at(start..start + value, "no key lies so deep"));
-        }
-        start += line.len();
-    }
-    None
 }
 
 #[cfg(test)]

@@ -83,14 +83,21 @@ impl Problem {
 pub struct Problems {
     sources: Box<Sources>,
     problems: Vec<Problem>,
+    /// How many more there are.
+    more: usize,
 }
 
 impl Problems {
-    /// Problems with these texts; drawn in the order of the text.
+    /// More than a person reads at once; the rest shows when these are gone.
+    pub const MAX: usize = 20;
+
+    /// Problems with these texts; the first ones in the order of the text are kept.
     pub fn new(sources: Sources, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.span.as_ref().map_or(0, |span| span.start));
         problems.dedup();
-        Self { sources: Box::new(sources), problems }
+        let more = problems.len().saturating_sub(Self::MAX);
+        problems.truncate(Self::MAX);
+        Self { sources: Box::new(sources), problems, more }
     }
 
     /// The problems, in the order of the text.
@@ -101,7 +108,10 @@ impl Problems {
     /// The drawing of all of them, with colors for a terminal or as plain text.
     pub fn draw(&self, styled: bool) -> String {
         let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
-        let drawn: Vec<_> = self.problems.iter().map(|one| one.draw(&self.sources, &renderer)).collect();
+        let mut drawn: Vec<_> = self.problems.iter().map(|one| one.draw(&self.sources, &renderer)).collect();
+        if self.more > 0 {
+            drawn.push(format!("and {} more", self.more));
+        }
         drawn.join("\n\n")
     }
 }
@@ -151,6 +161,14 @@ mod tests {
         let problems = Problems::new(sources, vec![Problem::at(6..7, "late"), Problem::at(0..1, "early")]);
         let titles: Vec<_> = problems.list().iter().map(|problem| problem.title.as_str()).collect();
         assert_eq!(titles, ["early", "late"]);
+    }
+
+    #[test]
+    fn no_more_than_a_person_reads_are_kept() {
+        let many = (0..100).map(|at| Problem::at(at..at + 1, "wrong")).collect();
+        let problems = Problems::new(Sources::built_in("a.toml", &"a".repeat(100)), many);
+        assert_eq!(problems.list().len(), Problems::MAX);
+        assert!(problems.to_string().ends_with("and 80 more"));
     }
 
     #[test]

@@ -29,3 +29,9 @@ pub mod traffic;
 
 // Running and measuring.
 pub mod measure;
+
+pub mod scenario;
+
+pub mod runner;
+
+pub mod report;

@@ -1,0 +1,200 @@
+//! `fhsim run`: one scenario, every contender in it, on the same paths.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use framehawk_sim::report::json::Report;
+use framehawk_sim::report::{csv, table, verdict};
+use framehawk_sim::runner::{self, Conduct, Outcome};
+use framehawk_sim::scenario::expect::{Evaluation, Rule};
+use framehawk_sim::scenario::{self, Draft};
+
+use super::progress::Bar;
+use super::selection::{Selection, seed_range};
+use super::{Exit, Failure, output};
+
+/// Run a scenario: every contender in it, on the same paths
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fhsim run cafe-wifi
+  fhsim run cafe-wifi --set path.down.delay=80ms --seeds 1..30
+  fhsim run my.toml --format json | jq '.contenders[].metrics.age_p99_ms'
+
+Exit codes: 0 success, 1 failure, 2 usage, 3 bad scenario, 99 an expectation is not met, 130 interrupted")]
+pub(super) struct Run {
+    #[command(flatten)]
+    selection: Selection,
+    /// One seed only
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// The seeds from A to B, both included [default: 1 to the scenario's `seeds`]
+    #[arg(long, value_name = "A..B", value_parser = seed_range)]
+    seeds: Option<(u64, u64)>,
+    /// What is printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Writes result.json, result.csv and scenario.toml (as it was run) into this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Says nothing beside the result: no progress, no verdict
+    #[arg(short, long)]
+    quiet: bool,
+    /// How many threads [default: one a core]; changes no result
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// For programs; `fhsim schema result` describes it
+    Json,
+    /// A row for each contender and seed
+    Csv,
+}
+
+impl Run {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let draft = self.selection.draft()?;
+        if let Some(folder) = &self.out {
+            claim(folder)?;
+        }
+        let seeds = self.seeds(&draft);
+        let outcome = self.simulate(&draft, &seeds)?;
+        let rules = scenario::rules(&draft.file);
+        let expectations: Vec<(Rule, Evaluation)> = rules
+            .into_iter()
+            .map(|rule| {
+                let evaluation = rule.evaluate(&outcome);
+                (rule, evaluation)
+            })
+            .collect();
+        let sentences = verdict::sentences(&outcome);
+        let command = self.command(&seeds);
+        let report =
+            Report::new(&draft, &self.selection.sets, command, &outcome, &expectations, sentences.clone());
+        if let Some(folder) = &self.out {
+            write(folder, &draft, &outcome, &report)?;
+        }
+        output::print(&match self.format {
+            Format::Table => table::draw(&outcome, output::look()),
+            Format::Json => report.to_text(),
+            Format::Csv => csv::table(&outcome),
+        })?;
+        if !self.quiet {
+            tell(&expectations, &sentences);
+        }
+        Ok(if !outcome.complete {
+            Exit::Interrupted
+        } else if expectations.iter().any(|(_, evaluation)| !evaluation.met) {
+            Exit::Unmet
+        } else {
+            Exit::Success
+        })
+    }
+
+    fn seeds(&self, draft: &Draft) -> Vec<u64> {
+        match (self.seed, self.seeds) {
+            (Some(seed), _) => vec![seed],
+            (None, Some((first, last))) => (first..=last).collect(),
+            (None, None) => (1..=u64::from(draft.file.seeds.value)).collect(),
+        }
+    }
+
+    fn simulate(&self, draft: &Draft, seeds: &[u64]) -> anyhow::Result<Outcome> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&cancelled);
+        // The first Ctrl-C ends the run with what is complete, the second at once.
+        ctrlc::set_handler(move || {
+            if flag.swap(true, Ordering::Relaxed) {
+                process::exit(130);
+            }
+        })
+        .context("cannot listen to Ctrl-C")?;
+        let bar = Bar::new(!self.quiet && output::stderr_is_terminal());
+        let conduct = Conduct { threads: self.threads, cancelled: &cancelled, progress: &bar };
+        let outcome = runner::run(draft, seeds, &conduct);
+        bar.finish();
+        Ok(outcome)
+    }
+
+    /// A command that gives the same result; what cannot change it is left out.
+    fn command(&self, seeds: &[u64]) -> String {
+        let mut words = vec!["fhsim".to_owned(), "run".to_owned(), quoted(&self.selection.scenario)];
+        match (seeds.first(), seeds.last()) {
+            (Some(first), Some(last)) if first == last => words.push(format!("--seed {first}")),
+            (Some(first), Some(last)) => words.push(format!("--seeds {first}..{last}")),
+            _ => {}
+        }
+        words.extend(self.selection.sets.iter().map(|set| format!("--set {}", quoted(set))));
+        words.join(" ")
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=%:,+@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+fn tell(expectations: &[(Rule, Evaluation)], sentences: &[String]) {
+    for (rule, evaluation) in expectations {
+        let side = |value: Option<f64>| value.map_or("no value".to_owned(), |value| format!("{value:.4}"));
+        let word = if evaluation.met { "met" } else { "NOT MET" };
+        let (left, right) = (side(evaluation.left), side(evaluation.right));
+        output::tell(&format!("expected: {}  {word} ({left}, {right})", rule.text));
+    }
+    for sentence in sentences {
+        output::tell(&format!("verdict: {sentence}"));
+    }
+}
+
+const FILES: [&str; 3] = ["result.json", "result.csv", "scenario.toml"];
+
+/// Makes the folder for the results; refuses one that holds anything else, so that no run can overwrite
+/// what is not its own.
+fn claim(folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    for entry in entries {
+        let name = entry?.file_name();
+        if !FILES.iter().any(|file| name == *file) {
+            bail!("{} holds something else: {}", folder.display(), name.display());
+        }
+    }
+    Ok(())
+}
+
+fn write(folder: &Path, draft: &Draft, outcome: &Outcome, report: &Report) -> anyhow::Result<()> {
+    let scenario = toml::to_string_pretty(&draft.file).context("cannot write the scenario as TOML")?;
+    for (name, text) in FILES.iter().zip([report.to_text(), csv::table(outcome), scenario]) {
+        let path = folder.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell_where_they_need_it() {
+        assert_eq!(quoted("path.down.loss.iid.rate=5%"), "path.down.loss.iid.rate=5%");
+        assert_eq!(quoted("a=\"b c\""), "'a=\"b c\"'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

@@ -1,0 +1,34 @@
+//! `fhsim schema`: the JSON schemas of what goes in and what comes out.
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use framehawk_sim::report::json::Report;
+use framehawk_sim::scenario::file::ScenarioFile;
+
+use super::{Failure, output};
+
+/// Print the JSON schema of scenarios or of results
+#[derive(Debug, Args)]
+pub(super) struct Schema {
+    /// Of what
+    #[arg(value_enum)]
+    of: Of,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Of {
+    /// What a scenario may say; editors complete and check with it
+    Scenario,
+    /// What `fhsim run --format json` prints
+    Result,
+}
+
+impl Schema {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let schema = match self.of {
+            Of::Scenario => schemars::schema_for!(ScenarioFile),
+            Of::Result => schemars::schema_for!(Report),
+        };
+        output::print(&(serde_json::to_string_pretty(&schema).context("cannot write the schema")? + "\n"))
+    }
+}

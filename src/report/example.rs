@@ -1,0 +1,69 @@
+//! A small made-up outcome that the tests of the reports share.
+
+use super::json::Report;
+use crate::measure::{METRICS, Metrics, Value};
+use crate::runner::{ContenderOutcome, Difference, Outcome, Summary};
+use crate::scenario::source::Sources;
+use crate::scenario::{self, built_in};
+
+/// Three contenders and two seeds: TCP as the baseline, a better UDP, and one like TCP without
+/// congestion control and with a value that is not finite.
+pub(super) fn outcome() -> Outcome {
+    let tcp = contender("tcp-cubic", "TCP cubic", true, &means(&[51.0, 310.0, 412.0, 420.0, 81.25, 4.3e6]));
+    let udp = &means(&[7.0, 12.0, 84.0, 180.0, 99.5, 4.35e6]);
+    let mut rs = contender("udp-rs", "UDP reed-solomon 10+3", true, udp);
+    let mut bare =
+        contender("udp-bare", "UDP none", false, &means(&[50.0, 305.0, 409.0, 400.0, 80.0, 4.1e6]));
+    let frozen = bare.summaries.iter_mut().find(|summary| summary.key == "frozen_pct").unwrap();
+    frozen.mean = Value::Number(f64::NAN);
+    rs.differences = vec![Difference { key: "age_p99_ms", mean: -328.0, interval: Some((-350.0, -301.0)) }];
+    bare.differences = vec![Difference { key: "age_p99_ms", mean: -3.0, interval: Some((-9.0, 3.0)) }];
+    Outcome { seeds: vec![1, 2], complete: true, baseline: 0, contenders: vec![tcp, rs, bare] }
+}
+
+/// The report of it.
+pub(super) fn report() -> Report {
+    let lan = built_in::SCENARIOS[0];
+    let draft = scenario::parse(Sources::built_in(lan.name, lan.text), &[]).unwrap();
+    let outcome = outcome();
+    let rules = scenario::rules(&draft.file);
+    let expectations: Vec<_> =
+        rules.into_iter().map(|rule| (rule.clone(), rule.evaluate(&outcome))).collect();
+    let verdict = super::verdict::sentences(&outcome);
+    Report::new(&draft, &[], "fhsim run lan-clean".to_owned(), &outcome, &expectations, verdict)
+}
+
+/// A value for each metric: these for the first ones that a table shows, and 12.5 for the others.
+fn means(values: &[f64; 6]) -> Vec<(&'static str, f64)> {
+    let shown =
+        ["age_p50_ms", "age_p95_ms", "age_p99_ms", "freeze_longest_ms", "frames_on_time_pct", "goodput_bps"];
+    let of = |key: &str| shown.iter().position(|one| *one == key).map_or(12.5, |index| values[index]);
+    METRICS.iter().map(|metric| (metric.key, of(metric.key))).collect()
+}
+
+fn contender(
+    name: &str,
+    transport: &str,
+    controlled: bool,
+    means: &[(&'static str, f64)],
+) -> ContenderOutcome {
+    let metrics = |scale: f64| -> Metrics {
+        means.iter().map(|&(key, mean)| (key, Value::Number(mean * scale))).collect()
+    };
+    ContenderOutcome {
+        name: name.to_owned(),
+        transport: transport.to_owned(),
+        tcp: transport.starts_with("TCP"),
+        congestion_controlled: controlled,
+        per_seed: vec![metrics(0.9), metrics(1.1)],
+        summaries: means
+            .iter()
+            .map(|&(key, mean)| Summary {
+                key,
+                mean: Value::Number(mean),
+                interval: Some((mean * 0.9, mean * 1.1)),
+            })
+            .collect(),
+        differences: Vec::new(),
+    }
+}

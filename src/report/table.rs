@@ -1,0 +1,267 @@
+//! An outcome as a table for a terminal: two lines a contender, means above and 95 % intervals below.
+
+use crate::runner::{ContenderOutcome, Outcome, Summary};
+
+/// How the table may look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Whether characters beyond ASCII can be shown.
+    pub unicode: bool,
+    /// Whether colors can be shown.
+    pub styled: bool,
+}
+
+/// A column: two lines of heading, and the metrics in it.
+struct Column {
+    headings: [&'static str; 2],
+    /// One metric, or two with a sign between them.
+    keys: &'static [&'static str],
+    /// Between two metrics.
+    between: &'static str,
+    /// What a number is divided by.
+    divisor: f64,
+    decimals: Decimals,
+}
+
+/// How many digits a number has behind the point.
+#[derive(Clone, Copy)]
+enum Decimals {
+    /// Two digits that say something, and at most two behind the point.
+    Few,
+    /// Always this many.
+    Fixed(usize),
+}
+
+const COLUMNS: &[Column] = &[
+    Column {
+        headings: ["age of", "p50"],
+        keys: &["age_p50_ms"],
+        between: "",
+        divisor: 1.0,
+        decimals: Decimals::Few,
+    },
+    Column {
+        headings: ["picture", "p95"],
+        keys: &["age_p95_ms"],
+        between: "",
+        divisor: 1.0,
+        decimals: Decimals::Few,
+    },
+    Column {
+        headings: ["(ms)", "p99"],
+        keys: &["age_p99_ms"],
+        between: "",
+        divisor: 1.0,
+        decimals: Decimals::Few,
+    },
+    Column {
+        headings: ["freeze", "max ms"],
+        keys: &["freeze_longest_ms"],
+        between: "",
+        divisor: 1.0,
+        decimals: Decimals::Few,
+    },
+    Column {
+        headings: ["on time", "%"],
+        keys: &["frames_on_time_pct"],
+        between: "",
+        divisor: 1.0,
+        decimals: Decimals::Fixed(1),
+    },
+    Column {
+        headings: ["frames %", "shown/old"],
+        keys: &["frames_shown_pct", "frames_superseded_pct"],
+        between: "/",
+        divisor: 1.0,
+        decimals: Decimals::Few,
+    },
+    Column {
+        headings: ["loss %", "net>after"],
+        keys: &["network_loss_pct", "residual_loss_pct"],
+        between: ">",
+        divisor: 1.0,
+        decimals: Decimals::Few,
+    },
+    Column {
+        headings: ["repair", "+%"],
+        keys: &["repair_overhead_pct"],
+        between: "",
+        divisor: 1.0,
+        decimals: Decimals::Few,
+    },
+    Column {
+        headings: ["wire", "+%"],
+        keys: &["wire_overhead_pct"],
+        between: "",
+        divisor: 1.0,
+        decimals: Decimals::Few,
+    },
+    Column {
+        headings: ["goodput", "Mbit/s"],
+        keys: &["goodput_bps"],
+        between: "",
+        divisor: 1e6,
+        decimals: Decimals::Fixed(2),
+    },
+];
+
+const DIM: &str = "\x1b[2m";
+const BOLD: &str = "\x1b[1m";
+const VERMILION: &str = "\x1b[38;5;166m";
+const BLUE: &str = "\x1b[38;5;32m";
+const RESET: &str = "\x1b[0m";
+
+/// The table with its headings, and notes on what the marks mean.
+pub fn draw(outcome: &Outcome, look: Look) -> String {
+    let names: Vec<String> = outcome.contenders.iter().map(label).collect();
+    let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let columns: Vec<Vec<String>> = COLUMNS.iter().map(|column| cells(column, outcome, look)).collect();
+    let widths: Vec<usize> = columns
+        .iter()
+        .map(|cells| cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .collect();
+    let line = |row: usize| -> String {
+        columns.iter().zip(&widths).map(|(cells, width)| format!("  {:>width$}", cells[row])).collect()
+    };
+    let indent = " ".repeat(name_width + 2);
+    let mut text = String::new();
+    for row in 0..2 {
+        push(&mut text, look, BOLD, &format!("{indent}{}", line(row)));
+    }
+    for (index, contender) in outcome.contenders.iter().enumerate() {
+        let mark = mark(contender, look);
+        text.push_str(&format!("{mark} {:name_width$}{}\n", names[index], line(2 + 2 * index)));
+        let intervals = line(3 + 2 * index);
+        if !intervals.trim().is_empty() {
+            push(&mut text, look, DIM, &format!("{indent}{intervals}"));
+        }
+    }
+    text.push_str(&notes(outcome, look));
+    text
+}
+
+fn push(text: &mut String, look: Look, style: &str, line: &str) {
+    let line = line.trim_end();
+    if look.styled {
+        text.push_str(&format!("{style}{line}{RESET}\n"));
+    } else {
+        text.push_str(&format!("{line}\n"));
+    }
+}
+
+fn label(contender: &ContenderOutcome) -> String {
+    if contender.congestion_controlled { contender.name.clone() } else { format!("{} !", contender.name) }
+}
+
+fn mark(contender: &ContenderOutcome, look: Look) -> String {
+    let (mark, color) = match (contender.tcp, look.unicode) {
+        (true, true) => ("▲", VERMILION),
+        (true, false) => ("^", VERMILION),
+        (false, true) => ("●", BLUE),
+        (false, false) => ("o", BLUE),
+    };
+    if look.styled { format!("{color}{mark}{RESET}") } else { mark.to_owned() }
+}
+
+fn notes(outcome: &Outcome, look: Look) -> String {
+    let seeds = outcome.seeds.len();
+    let (tcp, udp) = if look.unicode { ("▲", "●") } else { ("^", "o") };
+    let intervals = if seeds > 1 { ", 95 % intervals below" } else { "" };
+    let plural = if seeds == 1 { "" } else { "s" };
+    let mut text = format!("{tcp} TCP  {udp} UDP; means over {seeds} seed{plural}{intervals}");
+    if outcome.contenders.iter().any(|contender| !contender.congestion_controlled) {
+        text.push_str("; ! no congestion control");
+    }
+    if !outcome.complete {
+        text.push_str("; interrupted, incomplete");
+    }
+    text.push('\n');
+    text
+}
+
+/// The two headings of a column, and two cells for each contender: value and interval.
+fn cells(column: &Column, outcome: &Outcome, look: Look) -> Vec<String> {
+    let between = match column.between {
+        ">" if look.unicode => "→",
+        other => other,
+    };
+    let heading = column.headings[1].replace(column.between, between);
+    let second = if column.between.is_empty() { column.headings[1].to_owned() } else { heading };
+    let mut cells = vec![column.headings[0].to_owned(), second];
+    for contender in &outcome.contenders {
+        let summaries = || column.keys.iter().map(|key| contender.summary(key));
+        let values: Vec<String> = summaries().map(|summary| value(column, summary, look)).collect();
+        cells.push(values.join(between));
+        // Two intervals in one cell cannot be read; they are in the JSON.
+        cells.push(match column.keys {
+            [_] => summaries().map(|summary| interval(column, summary, look)).collect(),
+            _ => String::new(),
+        });
+    }
+    cells
+}
+
+fn value(column: &Column, summary: Option<&Summary>, look: Look) -> String {
+    match summary.map(|summary| summary.mean) {
+        Some(crate::measure::Value::Number(number)) if number.is_finite() => {
+            digits(number / column.divisor, column.decimals)
+        }
+        _ if look.unicode => "—".to_owned(),
+        _ => "-".to_owned(),
+    }
+}
+
+fn interval(column: &Column, summary: Option<&Summary>, look: Look) -> String {
+    let Some((low, high)) = summary.and_then(|summary| summary.interval) else { return String::new() };
+    let dash = if look.unicode { "–" } else { "-" };
+    let [low, high] = [low, high].map(|end| digits(end / column.divisor, column.decimals));
+    format!("{low}{dash}{high}")
+}
+
+fn digits(number: f64, decimals: Decimals) -> String {
+    let places = match decimals {
+        Decimals::Fixed(places) => places,
+        // The bounds are where rounding reaches the next digit: 9.96 would be drawn as 10.0.
+        Decimals::Few => match number.abs() {
+            0.0 => 0,
+            small if small < 0.995 => 2,
+            small if small < 9.95 => 1,
+            _ => 0,
+        },
+    };
+    format!("{number:.places$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    #[test]
+    fn the_table_is_aligned_and_narrow() {
+        let text = draw(&example::outcome(), Look { unicode: true, styled: false });
+        assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn without_unicode_every_character_is_ascii() {
+        let text = draw(&example::outcome(), Look::default());
+        assert!(text.is_ascii(), "{text}");
+    }
+
+    #[test]
+    fn styles_change_no_character_that_is_seen() {
+        let plain = draw(&example::outcome(), Look { unicode: true, styled: false });
+        let styled = draw(&example::outcome(), Look { unicode: true, styled: true });
+        assert_eq!(anstream::adapter::strip_str(&styled).to_string(), plain);
+        assert_ne!(styled, plain);
+    }
+
+    #[test]
+    fn a_single_seed_has_no_lines_of_intervals() {
+        let mut outcome = example::outcome();
+        outcome.contenders.iter_mut().flat_map(|one| &mut one.summaries).for_each(|one| one.interval = None);
+        assert_eq!(draw(&outcome, Look::default()).lines().count(), 2 + 3 + 1);
+    }
+}

@@ -1,0 +1,347 @@
+//! What no single type can say: ranges, names that must exist, keys that need each other.
+
+use std::ops::RangeInclusive;
+
+use super::expect::Rule;
+use super::file::ScenarioFile;
+use super::file::channel::Channel;
+use super::file::contender::{Contender, Fec, RateControl, Tcp, Udp};
+use super::file::traffic::Traffic;
+use super::place::At;
+use super::problem::Problem;
+use super::quantity::{Flush, Written};
+use super::source::Sources;
+use crate::measure::METRICS;
+use crate::time::Duration;
+use crate::units::{Bitrate, ByteSize};
+
+mod path;
+
+/// Everything that is wrong with a scenario of the right shape.
+pub(super) fn check(file: &ScenarioFile, sources: &Sources) -> Vec<Problem> {
+    let mut checker = Checker { sources, file, problems: Vec::new() };
+    checker.sizes();
+    if !checker.problems.is_empty() {
+        return checker.problems;
+    }
+    checker.top();
+    for (_, channel) in file.channel.iter() {
+        checker.channel(channel);
+    }
+    for (_, traffic) in file.traffic.down.iter().chain(file.traffic.up.iter()) {
+        checker.traffic(traffic);
+    }
+    checker.link(&file.path.down);
+    checker.link(&file.path.up);
+    checker.contenders();
+    checker.expectations();
+    checker.problems
+}
+
+/// The rules of a scenario that has been checked.
+pub fn rules(file: &ScenarioFile) -> Vec<Rule> {
+    let contenders: Vec<&str> = file.contender.names().collect();
+    let rules = file.expect.rules.iter();
+    rules.filter_map(|rule| Rule::parse(rule, &contenders, &metric_names()).ok()).collect()
+}
+
+/// What is possible but hardly meant, one line each.
+pub fn warnings(file: &ScenarioFile) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let directions = [("down", &file.traffic.down, &file.path.down), ("up", &file.traffic.up, &file.path.up)];
+    for (direction, traffics, link) in directions {
+        let delay = link.delay.value;
+        let rate = link.bottleneck.as_ref().and_then(|bottleneck| bottleneck.rate.as_ref());
+        for (name, traffic) in traffics.iter() {
+            let deadline = traffic.deadline.value;
+            let size = traffic.constant.as_ref().map_or(ByteSize::ZERO, |constant| constant.size.value);
+            let least = delay + rate.map_or(Duration::ZERO, |rate| rate.time_for(size));
+            if least >= deadline {
+                warnings.push(format!(
+                    "no frame of traffic.{direction}.{} can meet its deadline of {deadline}: the path takes at least {least}",
+                    name.value
+                ));
+            }
+        }
+    }
+    warnings
+}
+
+struct Checker<'a> {
+    sources: &'a Sources,
+    file: &'a ScenarioFile,
+    problems: Vec<Problem>,
+}
+
+impl Checker<'_> {
+    fn sizes(&mut self) {
+        let file = self.file;
+        let sizes = [
+            ("contender", file.contender.len()),
+            ("neighbour", file.neighbour.len()),
+            ("channel", file.channel.len()),
+            ("traffic.down", file.traffic.down.len()),
+            ("traffic.up", file.traffic.up.len()),
+            ("expect.rules", file.expect.rules.len()),
+        ];
+        for (name, size) in sizes.into_iter().filter(|&(_, size)| size > ENTRIES_MAX) {
+            let title = format!("`{name}` has {size} entries, at most {ENTRIES_MAX} can be");
+            self.problems.push(Problem::of_no_text(title));
+        }
+    }
+
+    fn top(&mut self) {
+        let file = self.file;
+        if file.format.value != 1 {
+            let problem = Problem::at(file.format.span(), format!("format {} is not known", *file.format));
+            self.problems.push(problem.label("this version knows format 1"));
+        }
+        self.written(&file.duration, Duration::from_secs(1), Duration::from_secs(3600));
+        self.number(&file.seeds, 1..=10_000);
+        self.number(&file.session.count, 1..=1000);
+        let ports = file.session.ports.count();
+        if file.session.count.value > ports {
+            let title = format!("{} sessions need as many ports", *file.session.count);
+            let written = file.session.ports.written();
+            let help = format!("make the range longer: `session.ports = \"{written}\"` has {ports}");
+            let problem = Problem::at(file.session.count.span(), title);
+            self.problems.push(problem.label(format!("there are {ports}")).help(help));
+        }
+        self.float(file.display.rate.hertz(), &file.display.rate, 1.0..=1000.0, " Hz");
+        if file.measure.warm_up.value >= file.duration.value {
+            let problem = Problem::at(file.measure.warm_up.span(), "the warm-up leaves nothing to measure");
+            let label = format!("must be shorter than the duration, {}", *file.duration);
+            self.problems.push(problem.label(label));
+        }
+        self.written(&file.measure.drain, Duration::ZERO, Duration::from_secs(60));
+        if file.traffic.down.is_empty() && file.traffic.up.is_empty() {
+            let help = "write for example `[traffic.down.screen]` with `constant = { rate = \"30Hz\", size = \"5kB\" }`";
+            self.problems
+                .push(Problem::of_no_text("nothing is sent: the key `traffic` is missing").help(help));
+        }
+        if file.contender.is_empty() {
+            let help = "write for example `[contender.tcp-cubic]` with `tcp = { congestion = \"cubic\" }`";
+            self.problems.push(Problem::of_no_text("there is no contender").help(help));
+        }
+    }
+
+    fn channel(&mut self, channel: &Channel) {
+        match channel {
+            Channel::TwoState(two) => {
+                self.above_zero(&two.good);
+                self.above_zero(&two.bad);
+            }
+            Channel::Periodic(periodic) => {
+                self.above_zero(&periodic.period);
+                self.written(&periodic.bad, Duration::from_nanos(1), periodic.period.value);
+                if let Some(phase) = &periodic.phase
+                    && phase.value >= periodic.period.value
+                {
+                    let problem = Problem::at(phase.span(), "the phase lies outside the period");
+                    self.problems.push(problem.label(format!("must be below {}", *periodic.period)));
+                }
+            }
+            Channel::Scheduled(scheduled) => {
+                self.rising(&scheduled.at, scheduled.r#for.value);
+                self.above_zero(&scheduled.r#for);
+            }
+        }
+    }
+
+    fn traffic(&mut self, traffic: &Traffic) {
+        self.above_zero(&traffic.deadline);
+        if let Some(trace) = &traffic.trace {
+            self.exists(&trace.file);
+        }
+        if let Some(constant) = &traffic.constant {
+            self.float(constant.rate.hertz(), &constant.rate, 0.1..=1000.0, " Hz");
+            self.written(&constant.size, ByteSize::new(1), ByteSize::new(10_000_000));
+        }
+        if let Some(keystrokes) = &traffic.keystrokes {
+            self.float(keystrokes.per_second.value, &keystrokes.per_second, 0.001..=100.0, "");
+        }
+        if let Some(desktop) = &traffic.desktop {
+            let weights = [&desktop.idle, &desktop.typing, &desktop.scrolling, &desktop.video];
+            for weight in weights {
+                self.float(weight.value, weight, 0.0..=1000.0, "");
+            }
+            if weights.iter().all(|weight| weight.value == 0.0) {
+                let problem = Problem::at(desktop.idle.span(), "nothing happens on this desktop");
+                self.problems.push(problem.label("one of the four weights must be above 0"));
+            }
+        }
+    }
+
+    fn contenders(&mut self) {
+        let file = self.file;
+        for (name, contender) in file.contender.iter() {
+            self.name(name);
+            match contender {
+                Contender::Tcp(tcp) => self.tcp(tcp),
+                Contender::Udp(udp) => self.udp(udp),
+            }
+        }
+        for (_, neighbour) in file.neighbour.iter() {
+            self.number(&neighbour.count, 1..=1000);
+            neighbour.tcp.iter().for_each(|tcp| self.tcp(tcp));
+            neighbour.udp.iter().for_each(|udp| self.udp(udp));
+            self.traffic(&neighbour.traffic);
+        }
+    }
+
+    /// A contender's name stands in rules and in tables.
+    fn name(&mut self, name: &At<String>) {
+        let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let fits = (1..=32).contains(&name.chars().count()) && name.chars().all(allowed);
+        if !fits || name.starts_with(|c: char| !c.is_alphabetic()) {
+            let problem = Problem::at(name.span(), format!("`{}` is no name for a contender", **name));
+            self.problems.push(problem.label("a letter, then at most 31 letters, digits, `-`, `_` or `.`"));
+        }
+    }
+
+    fn tcp(&mut self, tcp: &Tcp) {
+        self.written(&tcp.notsent_lowat, ByteSize::new(1), ByteSize::new(100_000_000));
+    }
+
+    fn udp(&mut self, udp: &Udp) {
+        let mtu = self.file.path.mtu.value;
+        self.number(&udp.datagram, 200..=9000.min(mtu.max(200)));
+        self.number(&udp.reordering, 1..=1000);
+        if let Some(pace) = &udp.pace {
+            self.written(pace, Bitrate::from_bps(10_000), Bitrate::from_bps(100_000_000_000));
+            if udp.rate != RateControl::Fixed {
+                let problem = Problem::at(pace.span(), "`pace` has no effect here");
+                self.problems.push(problem.label("belongs to `rate = \"fixed\"`"));
+            }
+        }
+        self.fec(&udp.fec);
+    }
+
+    fn fec(&mut self, fec: &Fec) {
+        match fec {
+            Fec::None => {}
+            Fec::Repeat(repeat) => {
+                self.number(&repeat.copies, 1..=4);
+                self.written(&repeat.spacing, Duration::ZERO, Duration::from_secs(1));
+            }
+            Fec::Xor(xor) => {
+                self.number(&xor.source, 1..=100);
+                self.number(&xor.interleave, 1..=100);
+            }
+            Fec::ReedSolomon(code) => {
+                if let Some(per_frame) = &code.per_frame {
+                    self.float(per_frame.percent.value, &per_frame.percent, 0.1..=400.0, "");
+                    self.number(&per_frame.minimum, 0..=100);
+                    return;
+                }
+                self.together(("source", &code.source), ("repair", &code.repair));
+                if let Some((source, repair)) = code.source.as_ref().zip(code.repair.as_ref()) {
+                    self.number(source, 1..=254);
+                    self.number(repair, 1..=254);
+                    if source.value.saturating_add(repair.value) > 255 {
+                        let problem =
+                            Problem::at(repair.span(), "a block of this code has at most 255 packets");
+                        self.problems
+                            .push(problem.label(format!("at most {}", 255_u32.saturating_sub(source.value))));
+                    }
+                }
+                if let Some(flush) = &code.flush
+                    && let Flush::After(time) = flush.value
+                {
+                    let at = At { value: time, span: flush.span.clone() };
+                    self.written(&at, Duration::from_nanos(1), Duration::from_secs(1));
+                }
+            }
+        }
+    }
+
+    fn expectations(&mut self) {
+        let contenders: Vec<&str> = self.file.contender.names().collect();
+        for rule in &self.file.expect.rules {
+            if let Err(error) = Rule::parse(rule, &contenders, &metric_names()) {
+                let span = rule.span().map(|span| self.sources.within_string(&span, rule, error.range));
+                let problem = Problem::at(span, error.title).label(error.label);
+                self.problems.push(if error.help.is_empty() { problem } else { problem.help(error.help) });
+            }
+        }
+        if let Some(baseline) = &self.file.expect.baseline
+            && !contenders.contains(&baseline.as_str())
+        {
+            self.problems.push(Problem::unknown(baseline.span(), "contender", baseline, &contenders));
+        }
+    }
+
+    fn exists(&mut self, file: &At<String>) {
+        if let Err(reason) = self.sources.find_file(file) {
+            let title = format!("cannot read `{}`", **file);
+            self.problems.push(Problem::at(file.span(), title).label(reason));
+        }
+    }
+
+    fn number(&mut self, number: &At<u32>, range: RangeInclusive<u32>) {
+        if !range.contains(number) {
+            self.out_of_range(number, number.value.to_string(), range.start(), range.end());
+        }
+    }
+
+    fn float<T>(&mut self, value: f64, at: &At<T>, range: RangeInclusive<f64>, unit: &str) {
+        if !range.contains(&value) {
+            let (low, high) = (range.start(), format!("{}{unit}", range.end()));
+            self.out_of_range(at, format!("{value}{unit}"), low, high);
+        }
+    }
+
+    fn written<T: Written + PartialOrd>(&mut self, at: &At<T>, low: T, high: T) {
+        if at.value < low || at.value > high {
+            self.out_of_range(at, at.value.written(), low.written(), high.written());
+        }
+    }
+
+    fn above_zero(&mut self, time: &At<Duration>) {
+        self.written(time, Duration::from_nanos(1), Duration::from_secs(3600));
+    }
+
+    fn out_of_range<T>(
+        &mut self,
+        at: &At<T>,
+        value: String,
+        low: impl std::fmt::Display,
+        high: impl std::fmt::Display,
+    ) {
+        let problem = Problem::at(at.span(), format!("{value} is out of range"));
+        self.problems.push(problem.label(format!("must be from {low} to {high}")));
+    }
+
+    /// Two keys that mean something together only.
+    fn together<A, B>(&mut self, first: (&str, &Option<At<A>>), second: (&str, &Option<At<B>>)) {
+        let (there, lacking) = match (first.1, second.1) {
+            (Some(there), None) => (there.span(), second.0),
+            (None, Some(there)) => (there.span(), first.0),
+            _ => return,
+        };
+        let problem = Problem::at(there, format!("the key `{lacking}` is missing"));
+        self.problems.push(problem.label("needed beside this"));
+    }
+
+    /// Times that rise, each by more than `length`.
+    fn rising(&mut self, times: &At<Vec<At<Duration>>>, length: Duration) {
+        if times.is_empty() {
+            self.problems
+                .push(Problem::at(times.span(), "no time is named").label("write for example [\"5s\"]"));
+        }
+        for pair in times.windows(2) {
+            if pair[1].value < pair[0].value + length {
+                let problem = Problem::at(pair[1].span(), "the times must rise");
+                let label = format!("begins before the one at {} is over", *pair[0]);
+                self.problems.push(problem.label(label));
+            }
+        }
+    }
+}
+
+/// More entries of a table than a scenario needs; bounds what the checks cost.
+const ENTRIES_MAX: usize = 100;
+
+fn metric_names() -> Vec<&'static str> {
+    METRICS.iter().map(|metric| metric.key).collect()
+}

@@ -1,0 +1,236 @@
+//! `[contender.NAME]` and `[neighbour.NAME]`: a transport and its settings.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::traffic::Traffic;
+use crate::scenario::place::At;
+use crate::scenario::quantity::Flush;
+use crate::time::Duration;
+use crate::units::{Bitrate, ByteSize};
+
+/// A transport with its settings; exactly one of the two.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "there are a handful of them, each in one table")]
+pub enum Contender {
+    /// One TCP connection that carries the frames in order.
+    Tcp(Tcp),
+    /// Datagrams with error correction.
+    Udp(Udp),
+}
+
+/// Other traffic on the same bottleneck: exactly one of `tcp` and `udp`, and what it carries.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Neighbour {
+    /// How many of them there are. From 1 to 1000, default 1.
+    #[serde(default = "default_count")]
+    pub count: At<u32>,
+    /// One TCP connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<Tcp>,
+    /// Datagrams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp: Option<Udp>,
+    /// What it carries from the server to the person. Default: `bulk`, a download that never ends.
+    #[serde(default = "Traffic::download")]
+    pub traffic: Traffic,
+}
+
+/// A TCP connection as today's Linux has it, with TCP_NODELAY.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Tcp {
+    /// The congestion control. Default `"cubic"`.
+    pub congestion: Congestion,
+    /// What becomes of frames that are out of date before their first byte is sent. Default `"drop"`.
+    pub stale: Stale,
+    /// How much that is not sent yet the socket takes (the option TCP_NOTSENT_LOWAT); the rest waits
+    /// where it can still be dropped. From 1 B to 100 MB, default `"16kB"`.
+    pub notsent_lowat: At<ByteSize>,
+}
+
+impl Default for Tcp {
+    fn default() -> Self {
+        Self {
+            congestion: Congestion::default(),
+            stale: Stale::default(),
+            notsent_lowat: At::default_of(ByteSize::new(16_000)),
+        }
+    }
+}
+
+/// A congestion control of TCP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Congestion {
+    /// NewReno (RFC 5681, RFC 6582).
+    Reno,
+    /// CUBIC (RFC 9438), the default of Linux.
+    #[default]
+    Cubic,
+    /// BBR version 1 (Cardwell et al., ACM Queue 14, 2016).
+    Bbr,
+}
+
+/// What becomes of frames that are out of date before they are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stale {
+    /// They are dropped: a newer one follows.
+    #[default]
+    Drop,
+    /// They are sent all the same.
+    Keep,
+}
+
+/// Datagrams with error correction.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Udp {
+    /// The largest IP packet that is sent, in bytes, all headers counted. From 200 to 9000 and at most
+    /// the path's `mtu`; default 1200, which passes nearly everywhere (RFC 9000, section 14).
+    pub datagram: At<u32>,
+    /// The error correction. Default `"none"`.
+    pub fec: Fec,
+    /// Whether lost packets are sent again. Default `"never"`.
+    pub retransmit: Retransmit,
+    /// What becomes of frames that are out of date before they are sent. Default `"drop"`.
+    pub stale: Stale,
+    /// How the sending rate is controlled. Default `"none"`; a contender without congestion control is
+    /// marked so in the results.
+    pub rate: RateControl,
+    /// The rate of `rate = "fixed"`, all headers counted. From 10 kbit/s to 100 Gbit/s; default: 1.5
+    /// times what the traffic and its repair packets need on average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pace: Option<At<Bitrate>>,
+    /// How many later packets must have arrived before a missing one counts as lost rather than late.
+    /// From 1 to 1000, default 3 (RFC 9002, section 6.1.1).
+    pub reordering: At<u32>,
+}
+
+impl Default for Udp {
+    fn default() -> Self {
+        Self {
+            datagram: At::default_of(1200),
+            fec: Fec::default(),
+            retransmit: Retransmit::default(),
+            stale: Stale::default(),
+            rate: RateControl::default(),
+            pace: None,
+            reordering: At::default_of(3),
+        }
+    }
+}
+
+/// Whether lost packets are sent again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retransmit {
+    /// Never: repair packets have to do.
+    #[default]
+    Never,
+    /// Where they can still arrive before the frame's deadline.
+    Deadline,
+    /// Always, until they arrive.
+    Always,
+}
+
+/// How the sending rate is controlled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RateControl {
+    /// Not at all: packets leave as they are made.
+    #[default]
+    None,
+    /// Packets are paced at a constant rate.
+    Fixed,
+    /// The rate follows the queue's delay and losses (in the manner of SCReAM, RFC 8298).
+    Delay,
+}
+
+/// An error correction.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Fec {
+    /// None.
+    #[default]
+    None,
+    /// Every packet is sent several times.
+    Repeat(Repeat),
+    /// One repair packet, the exclusive or of several source packets (RFC 5109, RFC 8627).
+    Xor(Xor),
+    /// Reed–Solomon codes over GF(2^8) with a Cauchy matrix: any r of k + r packets may be lost.
+    ReedSolomon(ReedSolomon),
+}
+
+/// Every packet several times.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Repeat {
+    /// How many copies follow the first. From 1 to 4.
+    pub copies: At<u32>,
+    /// The time from one copy to the next, so that one burst does not take all. At most 1 s, default
+    /// `"0ms"`.
+    #[serde(default = "default_spacing")]
+    pub spacing: At<Duration>,
+}
+
+/// One repair packet for several source packets.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Xor {
+    /// How many source packets one repair packet protects. From 1 to 100.
+    pub source: At<u32>,
+    /// How many blocks are filled in turn, so that neighboring packets are in different ones. From 1
+    /// to 100, default 1: no interleaving.
+    #[serde(default = "default_count")]
+    pub interleave: At<u32>,
+}
+
+/// Reed–Solomon: blocks of `source` packets with `repair` repair packets, or `per-frame`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ReedSolomon {
+    /// How many source packets a block has. From 1; with `repair` at most 255.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<At<u32>>,
+    /// How many repair packets a block has. From 1; with `source` at most 255.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<At<u32>>,
+    /// How long a block may stay open before it is closed short. Above 0 and at most 1 s, or `"off"`:
+    /// it waits until it is full. Default `"8ms"`, half a frame at 60 Hz.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flush: Option<At<Flush>>,
+    /// One block for each frame instead, with repair packets in proportion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_frame: Option<PerFrame>,
+}
+
+impl ReedSolomon {
+    /// How long a block may stay open: [`ReedSolomon::flush`], or its default.
+    pub fn flush_after(&self) -> Flush {
+        self.flush.as_ref().map_or(Flush::After(Duration::from_millis(8)), |flush| flush.value)
+    }
+}
+
+/// One block for each frame.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PerFrame {
+    /// Repair packets as a share of the frame's source packets, rounded up. Above 0 and at most 400,
+    /// in percent.
+    pub percent: At<f64>,
+    /// The fewest repair packets that a frame gets. From 0 to 100, default 1.
+    #[serde(default = "default_count")]
+    pub minimum: At<u32>,
+}
+
+fn default_count() -> At<u32> {
+    At::default_of(1)
+}
+
+fn default_spacing() -> At<Duration> {
+    At::default_of(Duration::ZERO)
+}

@@ -1,0 +1,26 @@
+//! Scenarios: what a person writes, what is wrong with it, and what it means.
+//!
+//! | step | file |
+//! | --- | --- |
+//! | texts with their places | `source` |
+//! | a tree, with the overrides of the command line | `parse`, `overrides`, `alternatives` |
+//! | typed keys, each with its place | `file`, `place`, `quantity` |
+//! | ranges, names, rules | `check`, `expect` |
+//! | errors as rustc draws them | `problem`, `nearest` |
+
+mod alternatives;
+pub mod built_in;
+mod check;
+pub mod expect;
+pub mod file;
+mod nearest;
+mod overrides;
+mod parse;
+pub mod place;
+pub mod problem;
+pub mod quantity;
+pub mod source;
+
+pub use check::{rules, warnings};
+pub use nearest::nearest;
+pub use parse::{Draft, parse};

@@ -1,0 +1,156 @@
+//! What came of a scenario: every metric of every contender, over seeds and against the baseline.
+
+use crate::measure::statistics::{interval, mean, paired_difference};
+use crate::measure::{METRICS, Metrics, Value};
+use crate::scenario::Scenario;
+use crate::scenario::expect::Results;
+
+/// What came of a scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The seeds that are complete for all contenders, rising.
+    pub seeds: Vec<u64>,
+    /// Whether these are all seeds that were asked for.
+    pub complete: bool,
+    /// Which contender the others are compared with: its index.
+    pub baseline: usize,
+    /// The contenders, in the order of the scenario.
+    pub contenders: Vec<ContenderOutcome>,
+    /// The lowest and the highest port that the sessions of a contender were given.
+    pub ports: (u16, u16),
+}
+
+impl Outcome {
+    /// What came of `scenario` with these seeds; `trials` has the metrics of each contender, seed by seed.
+    pub(super) fn new(
+        scenario: &Scenario,
+        seeds: Vec<u64>,
+        complete: bool,
+        trials: Vec<Vec<Metrics>>,
+        ports: (u16, u16),
+    ) -> Self {
+        let baseline = trials.get(scenario.baseline).cloned().unwrap_or_default();
+        let contenders = scenario.contenders.iter().zip(trials).enumerate();
+        let contenders = contenders.map(|(place, (contender, per_seed))| ContenderOutcome {
+            name: contender.name.clone(),
+            transport: contender.protocol.to_string(),
+            tcp: contender.protocol.is_tcp(),
+            congestion_controlled: contender.protocol.is_congestion_controlled(),
+            summaries: METRICS.iter().map(|metric| Summary::new(metric.key, &per_seed)).collect(),
+            differences: if place == scenario.baseline {
+                Vec::new()
+            } else {
+                let difference = |key| Difference::new(key, &per_seed, &baseline);
+                METRICS.iter().filter_map(|metric| difference(metric.key)).collect()
+            },
+            per_seed,
+        });
+        Self { seeds, complete, baseline: scenario.baseline, contenders: contenders.collect(), ports }
+    }
+}
+
+/// What came of one contender.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContenderOutcome {
+    /// Its name in the scenario.
+    pub name: String,
+    /// What it is, in a few words: `TCP cubic`, `UDP reed-solomon 10+3`.
+    pub transport: String,
+    /// Whether it is TCP.
+    pub tcp: bool,
+    /// Whether it adapts its rate to the path.
+    pub congestion_controlled: bool,
+    /// Its metrics for each of the seeds, in their order.
+    pub per_seed: Vec<Metrics>,
+    /// Each metric over the seeds, in the order of [`METRICS`].
+    pub summaries: Vec<Summary>,
+    /// Each metric's difference to the baseline, this one minus that one, paired by seed; in the order
+    /// of [`METRICS`] without those that have no value. Empty for the baseline itself.
+    pub differences: Vec<Difference>,
+}
+
+/// A metric over the seeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Summary {
+    /// The metric's name.
+    pub key: &'static str,
+    /// Its mean.
+    pub mean: Value,
+    /// The 95 % interval of the mean; none with a single seed.
+    pub interval: Option<(f64, f64)>,
+}
+
+/// A metric's difference between two contenders, over the seeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Difference {
+    /// The metric's name.
+    pub key: &'static str,
+    /// The mean of the differences.
+    pub mean: f64,
+    /// Its 95 % interval; none with a single seed.
+    pub interval: Option<(f64, f64)>,
+}
+
+impl Summary {
+    fn new(key: &'static str, per_seed: &[Metrics]) -> Self {
+        match numbers(key, per_seed) {
+            Ok(numbers) => Self {
+                key,
+                mean: mean(&numbers).map_or(Value::Absent("no seed is complete"), Value::Number),
+                interval: interval(&numbers).map(|interval| (interval.low, interval.high)),
+            },
+            Err(reason) => Self { key, mean: Value::Absent(reason), interval: None },
+        }
+    }
+}
+
+impl Difference {
+    fn new(key: &'static str, this: &[Metrics], that: &[Metrics]) -> Option<Self> {
+        let (this, that) = (numbers(key, this).ok()?, numbers(key, that).ok()?);
+        let differences: Vec<f64> = this.iter().zip(&that).map(|(this, that)| this - that).collect();
+        let interval = paired_difference(&this, &that).map(|(_, interval)| (interval.low, interval.high));
+        Some(Self { key, mean: mean(&differences)?, interval })
+    }
+}
+
+/// The values of a metric, seed by seed. A metric without a value for some seed has none over all of
+/// them: leaving out the seeds on which nothing arrived would flatter whoever lost everything there.
+fn numbers(key: &str, per_seed: &[Metrics]) -> Result<Vec<f64>, &'static str> {
+    let values = per_seed.iter().map(|metrics| metrics.get(key).unwrap_or(Value::Absent("not measured")));
+    values
+        .map(|value| match value {
+            Value::Number(number) => Ok(number),
+            Value::Absent(reason) => Err(reason),
+        })
+        .collect()
+}
+
+impl ContenderOutcome {
+    /// A metric over the seeds; none where no metric has this name.
+    pub fn summary(&self, key: &str) -> Option<&Summary> {
+        self.summaries.iter().find(|summary| summary.key == key)
+    }
+
+    /// The mean of a metric; none where it has no value.
+    pub fn mean(&self, key: &str) -> Option<f64> {
+        match self.summary(key)?.mean {
+            Value::Number(number) => Some(number),
+            Value::Absent(_) => None,
+        }
+    }
+
+    /// A metric's difference to the baseline.
+    pub fn difference(&self, key: &str) -> Option<&Difference> {
+        self.differences.iter().find(|difference| difference.key == key)
+    }
+}
+
+impl Results for Outcome {
+    fn mean(&self, contender: &str, metric: &str) -> Option<f64> {
+        self.contenders.iter().find(|one| one.name == contender)?.mean(metric)
+    }
+
+    fn interval(&self, contender: &str, metric: &str) -> Option<(f64, f64)> {
+        self.contenders.iter().find(|one| one.name == contender)?.summary(metric)?.interval
+    }
+}

@@ -1,0 +1,215 @@
+//! From what was written to what is meant: the typed scenario that a run is made of.
+//!
+//! A [`Draft`] has been checked, so that what is left to go wrong are the files it names. Each family of
+//! strategies has its one `match` here: loss models and jitter in `path`, transports and codes in
+//! `contender`, workloads in `traffic`.
+
+mod contender;
+mod path;
+mod traffic;
+
+use std::fmt::Display;
+
+use self::contender::Pace;
+use super::file::ScenarioFile;
+use super::parse::Draft;
+use super::place::At;
+use super::problem::{Problem, Problems};
+use super::source::Sources;
+use crate::endpoint::Direction;
+use crate::fec::Scheme;
+use crate::impair::PathConfig;
+use crate::session::ports::PortRange;
+use crate::time::{Duration, Time};
+use crate::traffic::WorkloadConfig;
+use crate::{tcp, transport};
+
+/// A scenario, ready to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Nothing captured or sent before this is measured.
+    pub warm_up: Time,
+    /// When the applications stop.
+    pub duration: Time,
+    /// When the run ends: what was captured by `duration` may still arrive until then.
+    pub end: Time,
+    /// The time from one display tick to the next.
+    pub display: Duration,
+    /// Sessions of each contender side by side.
+    pub sessions: u16,
+    /// The ports they are given.
+    pub ports: PortRange,
+    /// What each session sends.
+    pub traffic: Directions,
+    /// What it crosses.
+    pub path: PathConfig,
+    /// Who shares the path with every contender.
+    pub neighbours: Vec<Neighbour>,
+    /// Who is compared.
+    pub contenders: Vec<Contender>,
+    /// The place of the contender with which the others are compared.
+    pub baseline: usize,
+}
+
+/// The workload of each direction, where there is one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Directions {
+    /// From the server to the person.
+    pub down: Option<WorkloadConfig>,
+    /// From the person to the server.
+    pub up: Option<WorkloadConfig>,
+}
+
+impl Directions {
+    /// The workload of a direction.
+    pub const fn get(&self, direction: Direction) -> Option<&WorkloadConfig> {
+        match direction {
+            Direction::Down => self.down.as_ref(),
+            Direction::Up => self.up.as_ref(),
+        }
+    }
+}
+
+/// Other traffic on the path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Neighbour {
+    /// How many of them there are.
+    pub count: u16,
+    /// What carries it.
+    pub protocol: Protocol,
+    /// What it is; it travels down.
+    pub traffic: WorkloadConfig,
+}
+
+/// One of those who are compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contender {
+    /// Its name in the file.
+    pub name: String,
+    /// What it is.
+    pub protocol: Protocol,
+}
+
+/// A transport and its settings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Protocol {
+    /// TCP as the model has it.
+    Tcp(tcp::Config),
+    /// Our UDP transport with a code. Each direction may have a pace of its own.
+    Udp {
+        /// The server's end.
+        down: transport::Config,
+        /// The person's end.
+        up: transport::Config,
+        /// The code that protects what it sends.
+        scheme: Scheme,
+    },
+}
+
+impl Protocol {
+    /// Whether it adapts its rate to the path.
+    pub const fn is_congestion_controlled(&self) -> bool {
+        match self {
+            Self::Tcp(_) => true,
+            Self::Udp { down, .. } => matches!(down.rate, transport::rate::Rate::Delay),
+        }
+    }
+
+    /// Whether it is TCP.
+    pub const fn is_tcp(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+}
+
+impl Display for Protocol {
+    /// In a few words: `TCP cubic`, `UDP reed-solomon 10+3`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(config) => write!(f, "TCP {}", config.congestion.name()),
+            Self::Udp { down, scheme, .. } => {
+                write!(f, "UDP {scheme}")?;
+                match down.retransmit {
+                    transport::Retransmit::Never => Ok(()),
+                    transport::Retransmit::Deadline | transport::Retransmit::Always => f.write_str(" + retransmission"),
+                }
+            }
+        }
+    }
+}
+
+impl Scenario {
+    /// The scenario that a draft means.
+    ///
+    /// # Errors
+    /// [`Problems`] with the files that it names, each pointing at the name.
+    pub fn new(draft: &Draft) -> Result<Self, Problems> {
+        let mut lower = Lower { sources: &draft.sources, file: &draft.file, problems: Vec::new() };
+        let scenario = lower.scenario();
+        match scenario {
+            Some(scenario) if lower.problems.is_empty() => Ok(scenario),
+            _ => Err(Problems::new(draft.sources.clone(), lower.problems)),
+        }
+    }
+}
+
+/// Lowers a draft, collecting what is wrong with the files it names.
+struct Lower<'a> {
+    sources: &'a Sources,
+    file: &'a ScenarioFile,
+    problems: Vec<Problem>,
+}
+
+impl Lower<'_> {
+    fn scenario(&mut self) -> Option<Scenario> {
+        let file = self.file;
+        let path = self.path();
+        let traffic = Directions { down: self.traffic(Direction::Down), up: self.traffic(Direction::Up) };
+        let duration = Time::ZERO + file.duration.value;
+        let pace = Pace::of(file);
+        let neighbours = file.neighbour.iter().filter_map(|(_, one)| self.neighbour(one, &pace)).collect();
+        Some(Scenario {
+            warm_up: Time::ZERO + file.measure.warm_up.value,
+            duration,
+            end: duration + file.measure.drain.value,
+            display: file.display.rate.period(),
+            sessions: file.session.count.value as u16,
+            ports: file.session.ports.value,
+            traffic,
+            path: path?,
+            neighbours,
+            contenders: file
+                .contender
+                .iter()
+                .map(|(name, one)| Contender {
+                    name: name.value.clone(),
+                    protocol: self.protocol(one, &pace),
+                })
+                .collect(),
+            baseline: self.baseline(),
+        })
+    }
+
+    /// The contender with which the others are compared: the one that is named, or the first TCP, or the
+    /// first.
+    fn baseline(&self) -> usize {
+        let contenders = &self.file.contender;
+        let named = self.file.expect.baseline.as_ref();
+        let is_tcp = |contender: &super::file::contender::Contender| {
+            matches!(contender, super::file::contender::Contender::Tcp(_))
+        };
+        named
+            .and_then(|name| contenders.names().position(|other| other == name.as_str()))
+            .or_else(|| contenders.iter().position(|(_, contender)| is_tcp(contender)))
+            .unwrap_or(0)
+    }
+
+    /// What is in the file called `name`, read by `parse`.
+    fn read<T, E: Display>(&mut self, name: &At<String>, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+        let read = self.sources.read_file(name).and_then(|text| parse(&text).map_err(|error| error.to_string()));
+        read.map_err(|error| {
+            let problem = Problem::at(name.span(), format!("cannot use the file {}", **name));
+            self.problems.push(problem.label(error));
+        })
+        .ok()
+    }
+}

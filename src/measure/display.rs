@@ -503,4 +503,15 @@ mod tests {
         display.finish(ms(100_000));
         assert_eq!(fates(&display), [(Fate::Unfinished, 20_000)]);
     }
+
+    #[test]
+    fn what_a_pushed_out_frame_changed_is_still_behind() {
+        let mut display = Display::new(Time::ZERO, ms(100_000), Duration::from_millis(10), Duration::ZERO);
+        display.capture(frame(0, 0, Regions::ALL));
+        for id in 1..=OPEN_MAX as u32 {
+            display.capture(frame(id, 1, Regions(1)));
+        }
+        assert_eq!(display.age(ms(5)), Duration::from_millis(4));
+        assert_eq!(display.open[0].pending, Regions::ALL);
+    }
 }

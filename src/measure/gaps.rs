@@ -201,6 +201,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_captured_last_has_no_time_to_freeze() {
+        let mut gaps = Gaps::new(ms(1000), ms(2000));
+        gaps.change(ms(1000), ms(990));
+        gaps.change(ms(2400), ms(1900));
+        gaps.finish(ms(1950));
+        assert_eq!(gaps.freezes().count, 0, "100 ms and 50 ms of them lie before the window's end");
+    }
+
+    #[test]
     fn even_motion_has_no_spread() {
         assert_eq!(steady().spread().deviation_ms(), Some(0.0));
         let mut gaps = Gaps::new(Time::ZERO, ms(1000));

@@ -127,6 +127,16 @@ mod tests {
     }
 
     #[test]
+    fn an_older_version_does_not_make_an_area_exact() {
+        let mut stillness = Stillness::new();
+        stillness.capture(FrameId(7), ms(0), TILE, true, |_, _| {});
+        stillness.show(FrameId(6), TILE, ms(10));
+        stillness.show(FrameId(8), TILE, ms(40));
+        stillness.finish(ms(600));
+        assert_eq!(stillness.sharp_after().max_ms("none"), Value::Number(40.0));
+    }
+
+    #[test]
     fn a_change_that_is_not_on_the_screen_stays_open() {
         let mut stillness = Stillness::new();
         stillness.capture(FrameId(0), ms(0), TILE, true, |_, _| {});

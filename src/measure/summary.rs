@@ -584,13 +584,18 @@ mod tests {
     #[test]
     fn input_travels_up() {
         let mut script = Script::default();
-        for key in 0..100_u32 {
-            let at = ms(1000 + u64::from(key) * 50);
+        // Keys 0 to 19 are struck in the warm-up, and take a second.
+        for key in 0..120_u32 {
+            let at = ms(u64::from(key) * 50);
             let deadline = at + Duration::from_millis(100);
             let (frame, regions) = (FrameId(key), Regions::NONE);
             let event = Event::FrameCaptured { frame, bytes: 32, deadline, regions, again: regions };
             script.add(at, 0, Direction::Up, event);
-            let delay = Duration::from_millis(if key % 10 == 0 { 200 } else { 30 });
+            let delay = Duration::from_millis(match key {
+                0..20 => 1000,
+                key if key % 10 == 0 => 200,
+                _ => 30,
+            });
             script.add(at + delay, 0, Direction::Up, Event::FrameDecoded { frame });
         }
         let metrics = script.metrics(config());

@@ -61,7 +61,6 @@ impl Viewer {
         if self.picture.is_some_and(|picture| id < picture) {
             return;
         }
-        self.dead = self.dead.split_off(&id);
         let newer = self.waiting.split_off(&id);
         for frame in std::mem::replace(&mut self.waiting, newer).into_values() {
             self.tell(now, Event::FrameUndecodable { frame }, sink);

@@ -269,8 +269,8 @@ pub(super) mod tests {
     use super::*;
 
     pub(in crate::transport) fn any_feedback() -> impl Strategy<Value = Feedback> {
-        let range = (1.., 1..).prop_map(|(gap, run)| Range { gap, run });
-        let wanted = (0.., 1..).prop_map(|(first, count)| Wanted { first, count });
+        let range = (1_u32.., 1_u32..).prop_map(|(gap, run)| Range { gap, run });
+        let wanted = (0_u32.., 1_u32..).prop_map(|(first, count)| Wanted { first, count });
         let losses =
             any::<([u32; 3], [u32; 8], u16)>().prop_map(|([expected, lost, residual], runs, deficit)| {
                 Losses { expected, lost, residual, runs, deficit }
@@ -279,7 +279,7 @@ pub(super) mod tests {
             (any::<[u32; 7]>(), 1_u32.., losses),
             prop::collection::vec(range, 0..=Feedback::RANGES_MAX),
             prop::collection::vec(wanted, 0..=Feedback::WANTED_MAX),
-            prop::collection::vec((0..).prop_map(FrameId), 0..=Feedback::REQUESTS_MAX),
+            prop::collection::vec((0_u32..).prop_map(FrameId), 0..=Feedback::REQUESTS_MAX),
         )
             .prop_map(|((numbers, run, losses), ranges, wanted, requests)| {
                 let [largest, echo, held, delay, floor, taken, asked] = numbers;

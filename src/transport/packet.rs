@@ -476,7 +476,7 @@ pub(super) mod tests {
 
     #[test]
     fn pieces_of_a_frame_add_up_to_it() {
-        for (size, piece_max) in [(1, 100_u32), (100, 100), (101, 100), (12_345, 1164), (7, 2)] {
+        for (size, piece_max) in [(1_u32, 100_u32), (100, 100), (101, 100), (12_345, 1164), (7, 2)] {
             let count = size.div_ceil(piece_max) as u16;
             let piece =
                 |index| Fragment { frame: FrameId(0), index, count, size, head: 0, captured: 0, lifetime: 0 };

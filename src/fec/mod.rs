@@ -4,6 +4,23 @@
 //! shape serves block, sliding-window and rateless codes. An encoder sees every source packet in the
 //! order of sending; systematic codes let it leave at once and add repair packets beside it. Source
 //! packets have one space of encoding symbol ids (ESI), which rises by one per source packet.
+//!
+//! What codes compute with is the [coded unit](mod@unit) of a source packet, as a [`Symbol`]. A code is a
+//! file with its parameters and its halves; [`Scheme`] lists the family.
+
+mod block;
+#[cfg(test)]
+mod conformance;
+pub mod gf256;
+mod matrix;
+mod none;
+pub mod reed_solomon;
+pub mod repeat;
+mod scheme;
+mod sources;
+mod symbol;
+pub mod unit;
+pub mod xor;
 
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
@@ -13,6 +30,9 @@ use bytes::Bytes;
 use crate::frame::{FrameId, Priority};
 use crate::record::{Malformed, RepairFate};
 use crate::time::{Duration, Time};
+
+pub use scheme::{InvalidScheme, Scheme};
+pub use symbol::Symbol;
 
 /// What an encoder is told about a source packet beside its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +58,8 @@ pub struct RepairHeader {
     pub count: u16,
     /// Which of the block's repair packets this is, or the key its coefficients come from.
     pub row: u16,
-    /// A parameter of the scheme: the number of repair packets of a block, a density, a depth.
+    /// A parameter of the scheme: for block codes the number of the block's repair packets, for
+    /// others a density.
     pub parameter: u8,
 }
 
@@ -97,12 +118,12 @@ pub struct LossReport {
 }
 
 /// The sending half of a code.
-pub trait Encoder<S>: Debug {
+pub trait Encoder<S>: Debug + Send {
     /// The bytes that it adds to packets at most; constant over its life.
     fn overhead(&self) -> Overhead;
 
-    /// Whether the code computes with symbols at all. Where not, [`Encoder::push_source`] may be given
-    /// an empty symbol, which spares building it.
+    /// Whether the code does anything with symbols. Where not, both halves may be given empty ones, or
+    /// nothing at all, which spares building them.
     fn needs_symbols(&self) -> bool {
         true
     }
@@ -113,7 +134,8 @@ pub trait Encoder<S>: Debug {
     /// The next repair packet that is ready to leave at `now`; called until there is none.
     fn poll_repair(&mut self, now: Time) -> Option<Repair<S>>;
 
-    /// Closes the block that is open, so that its repair packets do not wait for more sources.
+    /// Nothing follows for the reason given. Codes that wait for more sources close what is open, except
+    /// that codes whose blocks are closed by count or time take no notice of the ends of frames.
     fn flush(&mut self, now: Time, why: Flush);
 
     /// When [`Encoder::handle_timeout`] wants to be called.
@@ -137,16 +159,22 @@ pub trait Encoder<S>: Debug {
 /// The receiving half of a code.
 ///
 /// What arrives is not to be trusted: headers may lie and symbols may have any length.
-pub trait Decoder<S>: Debug {
+pub trait Decoder<S>: Debug + Send {
     /// As [`Encoder::needs_symbols`].
     fn needs_symbols(&self) -> bool {
         true
     }
 
-    /// Takes a source packet that arrived.
+    /// Takes a source packet that arrived. One that is known already, or far ahead of what expired, or far
+    /// below it, changes nothing.
     fn push_source(&mut self, now: Time, esi: u32, symbol: &S);
 
-    /// Takes a repair packet that arrived, or says why it cannot be.
+    /// Takes a repair packet that arrived.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed::InvalidField`] where no encoder of this scheme writes such a header, or it contradicts
+    /// one that is held; [`Malformed::OutOfRange`] where it speaks of packets far ahead.
     fn push_repair(&mut self, now: Time, header: &RepairHeader, symbol: &S) -> Result<(), Malformed>;
 
     /// What came of it; called until there is none.
@@ -158,20 +186,23 @@ pub trait Decoder<S>: Debug {
     }
 
     /// Everything below `esi` has been delivered or given up: the decoder may forget it, and settles
-    /// the repair packets that it still holds for it.
+    /// the repair packets that it still holds for it. Call it as delivery goes on, and with [`u32::MAX`]
+    /// at the end: what a decoder holds is bounded by how far ahead of this point the packets are.
     fn expire(&mut self, esi: u32);
 }
 
 /// What a decoder found out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DecodeEvent<S> {
-    /// A source packet that had not arrived is known now.
+    /// A source packet that had not arrived and was not given up is known now.
     Recovered {
         /// Its encoding symbol id.
         esi: u32,
-        /// Its symbol: as it was given to the encoder, perhaps with zeros behind it.
+        /// Its symbol: as it was given to the encoder, perhaps with zeros behind it. If a repair packet
+        /// was not what its header says, it may be anything: [`unit::open`] tells.
         symbol: S,
     },
-    /// What a repair packet that arrived was good for. Every one is settled exactly once.
+    /// What a repair packet that arrived, and was no error, was good for. Every one is settled exactly
+    /// once; a second copy of one that is held is not needed.
     Settled(RepairFate),
 }

@@ -1,0 +1,418 @@
+//! The receiver's half of block codes.
+//!
+//! It keeps the source packets that arrived and the repair packets that cannot be used yet. As soon as
+//! as many repair packets of a block are there as source packets are missing, it inverts the part of
+//! the code's matrix that belongs to the missing ones, and computes them in one product over everything
+//! that arrived. What is recovered may complete another block, so it looks again until nothing moves.
+//!
+//! A repair packet that nothing is missing for is settled without touching its symbol.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{BLOCK_MAX, Coefficients};
+use crate::fec::matrix::invert;
+use crate::fec::sources::Sources;
+use crate::fec::{DecodeEvent, Decoder, RepairHeader, Symbol, gf256};
+use crate::record::{Malformed, RepairFate};
+use crate::time::Time;
+
+/// The most repair packets that wait for others, over all blocks; beyond it the oldest block is given
+/// up. Half of what the window of sources allows at one repair packet per source packet.
+const HELD_MAX: usize = 8_192;
+
+/// The receiver's half.
+#[derive(Debug)]
+pub(in crate::fec) struct BlockDecoder<S> {
+    coefficients: Coefficients,
+    /// The distance of a block's source packets.
+    stride: u32,
+    /// The most source packets that a block has.
+    sources_max: u32,
+    /// The most repair packets that a block has.
+    repair_max: u8,
+    sources: Sources<S>,
+    /// The blocks that wait, by the ESI of their first source packet.
+    blocks: BTreeMap<u32, Block<S>>,
+    /// The repair packets in all of them.
+    held: usize,
+    events: VecDeque<DecodeEvent<S>>,
+}
+
+/// A block of which repair packets arrived and source packets are missing.
+#[derive(Debug)]
+struct Block<S> {
+    span: Span,
+    /// Rows and symbols of its repair packets; fewer than there are source packets missing.
+    repairs: Vec<(u16, S)>,
+}
+
+/// Which packets make a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    first: u32,
+    sources: u32,
+    stride: u32,
+    repair: u8,
+}
+
+impl Span {
+    fn esis(self) -> impl DoubleEndedIterator<Item = u32> {
+        (0..self.sources).map(move |column| self.first + column * self.stride)
+    }
+
+    fn last(self) -> u32 {
+        self.first + (self.sources - 1) * self.stride
+    }
+
+    fn contains(self, esi: u32) -> bool {
+        (self.first..=self.last()).contains(&esi) && (esi - self.first).is_multiple_of(self.stride)
+    }
+
+    fn column(self, esi: u32) -> usize {
+        ((esi - self.first) / self.stride) as usize
+    }
+}
+
+impl<S: Symbol> Decoder<S> for BlockDecoder<S> {
+    fn push_source(&mut self, _now: Time, esi: u32, symbol: &S) {
+        if self.sources.insert(esi, symbol) && !self.blocks.is_empty() {
+            self.advance(vec![esi]);
+        }
+    }
+
+    fn push_repair(&mut self, _now: Time, header: &RepairHeader, symbol: &S) -> Result<(), Malformed> {
+        let span = self.span(header)?;
+        let known = self.blocks.get(&span.first);
+        if known.is_some_and(|block| block.span != span) {
+            return Err(Malformed::InvalidField);
+        }
+        if span.esis().all(|esi| self.sources.has(esi)) {
+            self.settle(1, RepairFate::Unneeded);
+        } else if !span.esis().any(|esi| self.sources.wants(esi)) {
+            self.settle(1, RepairFate::Late);
+        } else if known.is_some_and(|block| block.repairs.iter().any(|(row, _)| *row == header.row)) {
+            // The second copy of a repair packet: the first one does all that it could.
+            self.settle(1, RepairFate::Unneeded);
+        } else {
+            let block = self.blocks.entry(span.first).or_insert(Block { span, repairs: Vec::new() });
+            block.repairs.push((header.row, symbol.clone()));
+            self.held += 1;
+            let learned = self.try_recover(span.first);
+            self.advance(learned);
+            self.keep_bound();
+        }
+        Ok(())
+    }
+
+    fn poll_event(&mut self) -> Option<DecodeEvent<S>> {
+        self.events.pop_front()
+    }
+
+    fn deficit(&self) -> Vec<(std::ops::RangeInclusive<u32>, u16)> {
+        let missing = |span: Span| span.esis().filter(|&esi| !self.sources.has(esi)).count();
+        self.blocks
+            .values()
+            .map(|block| (block.span, missing(block.span) - block.repairs.len()))
+            .map(|(span, deficit)| (span.first..=span.last(), deficit as u16))
+            .collect()
+    }
+
+    fn expire(&mut self, esi: u32) {
+        self.sources.expire(esi);
+        if self.blocks.is_empty() {
+            return;
+        }
+        // The last source packets are the likeliest to be wanted, so the search begins there.
+        let hopeless = |span: Span| !span.esis().rev().any(|esi| self.sources.wants(esi));
+        let gone: Vec<u32> = self
+            .blocks
+            .range(..esi)
+            .filter(|(_, block)| hopeless(block.span))
+            .map(|(&first, _)| first)
+            .collect();
+        for first in gone {
+            self.give_up(first);
+        }
+    }
+}
+
+impl<S: Symbol> BlockDecoder<S> {
+    /// A decoder for blocks of at most `sources_max` source packets, `stride` apart, and at most
+    /// `repair_max` repair packets. One of both is 1 where all coefficients are, or else there would be
+    /// repair packets that say the same.
+    pub(in crate::fec) fn new(
+        coefficients: Coefficients,
+        stride: usize,
+        sources_max: usize,
+        repair_max: usize,
+    ) -> Self {
+        debug_assert!(coefficients == Coefficients::Cauchy || sources_max == 1 || repair_max == 1);
+        let (stride, sources_max) = (stride as u32, sources_max as u32);
+        Self {
+            coefficients,
+            stride,
+            sources_max,
+            repair_max: repair_max as u8,
+            sources: Sources::new(stride * sources_max),
+            blocks: BTreeMap::new(),
+            held: 0,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Reads a header: which packets make the block, or what cannot be.
+    fn span(&self, header: &RepairHeader) -> Result<Span, Malformed> {
+        let reach = u32::from(header.count).checked_sub(1).ok_or(Malformed::InvalidField)?;
+        let span = Span {
+            first: header.first,
+            sources: reach / self.stride + 1,
+            stride: self.stride,
+            repair: header.parameter,
+        };
+        let fits = reach.is_multiple_of(self.stride)
+            && span.sources <= self.sources_max
+            && span.repair <= self.repair_max
+            && span.sources as usize + usize::from(span.repair) <= BLOCK_MAX
+            && header.row < u16::from(span.repair);
+        if !fits {
+            return Err(Malformed::InvalidField);
+        }
+        let last = span.first.checked_add(reach).filter(|&last| self.sources.reaches(last));
+        last.map(|_| span).ok_or(Malformed::OutOfRange)
+    }
+
+    /// Looks again at the blocks of source packets that are known now, until nothing moves.
+    fn advance(&mut self, mut learned: Vec<u32>) {
+        while let Some(esi) = learned.pop() {
+            let reach = self.stride * (self.sources_max - 1);
+            let touched: Vec<u32> = self
+                .blocks
+                .range(esi.saturating_sub(reach)..=esi)
+                .filter(|(_, block)| block.span.contains(esi))
+                .map(|(&first, _)| first)
+                .collect();
+            for first in touched {
+                learned.extend(self.try_recover(first));
+            }
+        }
+    }
+
+    /// Recovers what is missing of the block at `first` if that is possible, and says what it was.
+    fn try_recover(&mut self, first: u32) -> Vec<u32> {
+        let Some(block) = self.blocks.get(&first) else { return Vec::new() };
+        let missing: Vec<u32> = block.span.esis().filter(|&esi| !self.sources.has(esi)).collect();
+        if block.repairs.len() < missing.len() {
+            return Vec::new();
+        }
+        let Some(symbols) = self.solve(block, &missing) else { return Vec::new() };
+        let superfluous = block.repairs.len() - missing.len();
+        for (&esi, symbol) in missing.iter().zip(symbols) {
+            let wanted = self.sources.wants(esi);
+            self.sources.insert(esi, &symbol);
+            if wanted {
+                self.events.push_back(DecodeEvent::Recovered { esi, symbol });
+            }
+        }
+        self.remove(first);
+        self.settle(missing.len(), RepairFate::Used);
+        self.settle(superfluous, RepairFate::Unneeded);
+        missing
+    }
+
+    /// The missing source packets of a block, from as many of its repair packets.
+    ///
+    /// Repair packets are C·known + M·missing, where M is the square part of the code's matrix in the
+    /// columns of the missing ones. So missing = M⁻¹·repairs + (M⁻¹·C)·known: one product.
+    fn solve(&self, block: &Block<S>, missing: &[u32]) -> Option<Vec<S>> {
+        let lost = missing.len();
+        if lost == 0 {
+            return Some(Vec::new());
+        }
+        let span = block.span;
+        let at = |row: u16, esi: u32| self.coefficients.at(usize::from(row), span.column(esi));
+        let (rows, repairs): (Vec<u16>, Vec<&S>) =
+            block.repairs[..lost].iter().map(|(row, symbol)| (*row, symbol)).unzip();
+        let part = rows.iter().flat_map(|&row| missing.iter().map(move |&esi| at(row, esi))).collect();
+        let inverse = invert(part, lost)?;
+        let (known, sources): (Vec<u32>, Vec<&S>) =
+            span.esis().filter_map(|esi| Some((esi, self.sources.get(esi)?))).unzip();
+        let mut matrix = Vec::with_capacity(lost * (lost + known.len()));
+        for of_repairs in inverse.chunks_exact(lost) {
+            matrix.extend_from_slice(of_repairs);
+            matrix.extend(known.iter().map(|&esi| {
+                let terms = of_repairs.iter().zip(&rows);
+                terms.fold(0, |sum, (&factor, &row)| sum ^ gf256::mul(factor, at(row, esi)))
+            }));
+        }
+        Some(S::combine(&matrix, &[repairs, sources].concat()))
+    }
+
+    /// Gives up the oldest blocks until what is held keeps to its bound.
+    fn keep_bound(&mut self) {
+        while self.held > HELD_MAX
+            && let Some((&first, _)) = self.blocks.first_key_value()
+        {
+            self.give_up(first);
+        }
+    }
+
+    fn give_up(&mut self, first: u32) {
+        let unused = self.remove(first);
+        self.settle(unused, RepairFate::Insufficient);
+    }
+
+    /// Forgets the block at `first`, and says how many repair packets it had.
+    fn remove(&mut self, first: u32) -> usize {
+        let repairs = self.blocks.remove(&first).map_or(0, |block| block.repairs.len());
+        self.held -= repairs;
+        repairs
+    }
+
+    fn settle(&mut self, count: usize, fate: RepairFate) {
+        self.events.extend((0..count).map(|_| DecodeEvent::Settled(fate)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A decoder of (3, 2) blocks.
+    fn decoder() -> BlockDecoder<()> {
+        BlockDecoder::new(Coefficients::Cauchy, 1, 3, 2)
+    }
+
+    fn header(first: u32, row: u16) -> RepairHeader {
+        RepairHeader { first, count: 3, row, parameter: 2 }
+    }
+
+    fn arrive(decoder: &mut BlockDecoder<()>, sources: &[u32], repairs: &[(u32, u16)]) {
+        for &esi in sources {
+            decoder.push_source(Time::ZERO, esi, &());
+        }
+        for &(first, row) in repairs {
+            decoder.push_repair(Time::ZERO, &header(first, row), &()).unwrap();
+        }
+    }
+
+    fn events(decoder: &mut BlockDecoder<()>) -> Vec<DecodeEvent<()>> {
+        std::iter::from_fn(|| decoder.poll_event()).collect()
+    }
+
+    fn settled(fate: RepairFate) -> DecodeEvent<()> {
+        DecodeEvent::Settled(fate)
+    }
+
+    fn recovered(esi: u32) -> DecodeEvent<()> {
+        DecodeEvent::Recovered { esi, symbol: () }
+    }
+
+    #[test]
+    fn repair_packets_wait_until_there_are_as_many_as_losses() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[1], &[(0, 1)]);
+        assert_eq!(events(&mut decoder), []);
+        assert_eq!(decoder.deficit(), [(0..=2, 1)]);
+        arrive(&mut decoder, &[], &[(0, 0)]);
+        let used = settled(RepairFate::Used);
+        assert_eq!(events(&mut decoder), [recovered(0), recovered(2), used.clone(), used]);
+        assert_eq!(decoder.deficit(), []);
+    }
+
+    #[test]
+    fn a_source_packet_that_comes_after_the_repair_completes_the_block() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[0], &[(0, 0)]);
+        arrive(&mut decoder, &[2], &[]);
+        assert_eq!(events(&mut decoder), [recovered(1), settled(RepairFate::Used)]);
+        arrive(&mut decoder, &[1], &[(0, 1)]);
+        assert_eq!(events(&mut decoder), [settled(RepairFate::Unneeded)]);
+    }
+
+    #[test]
+    fn what_waits_is_insufficient_when_its_last_loss_is_given_up_and_late_afterwards() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[0], &[(0, 0)]);
+        decoder.expire(2);
+        assert_eq!(events(&mut decoder), [], "packet 2 may still come");
+        decoder.expire(3);
+        assert_eq!(events(&mut decoder), [settled(RepairFate::Insufficient)]);
+        arrive(&mut decoder, &[], &[(0, 1)]);
+        assert_eq!(events(&mut decoder), [settled(RepairFate::Late)]);
+    }
+
+    #[test]
+    fn a_packet_that_was_given_up_still_helps_but_is_not_announced() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[1], &[(0, 0)]);
+        decoder.expire(2);
+        arrive(&mut decoder, &[], &[(0, 1)]);
+        let used = settled(RepairFate::Used);
+        assert_eq!(events(&mut decoder), [recovered(2), used.clone(), used]);
+    }
+
+    #[test]
+    fn a_repair_packet_long_after_a_whole_block_was_not_needed() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &(0..500).collect::<Vec<_>>(), &[]);
+        decoder.expire(500);
+        arrive(&mut decoder, &[], &[(0, 0)]);
+        assert_eq!(events(&mut decoder), [settled(RepairFate::Unneeded)]);
+    }
+
+    #[test]
+    fn a_second_copy_of_a_repair_packet_counts_for_nothing() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[0], &[(0, 0), (0, 0)]);
+        assert_eq!(events(&mut decoder), [settled(RepairFate::Unneeded)]);
+        assert_eq!(decoder.deficit(), [(0..=2, 1)]);
+    }
+
+    #[test]
+    fn headers_that_lie_are_refused_with_a_reason() {
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[], &[(0, 0)]);
+        let refused = [
+            (RepairHeader { count: 0, ..header(9, 0) }, Malformed::InvalidField),
+            (RepairHeader { count: 4, ..header(9, 0) }, Malformed::InvalidField),
+            (RepairHeader { parameter: 3, ..header(9, 0) }, Malformed::InvalidField),
+            (RepairHeader { parameter: 0, ..header(9, 0) }, Malformed::InvalidField),
+            (header(9, 2), Malformed::InvalidField),
+            (RepairHeader { count: 2, ..header(0, 1) }, Malformed::InvalidField),
+            (header(u32::MAX - 1, 0), Malformed::OutOfRange),
+            (header(20_000, 0), Malformed::OutOfRange),
+        ];
+        for (header, reason) in refused {
+            assert_eq!(decoder.push_repair(Time::ZERO, &header, &()), Err(reason), "{header:?}");
+        }
+        let mut interleaved = BlockDecoder::new(Coefficients::Ones, 4, 3, 1);
+        let between = RepairHeader { first: 0, count: 6, row: 0, parameter: 1 };
+        let second = RepairHeader { first: 0, count: 5, row: 1, parameter: 2 };
+        for header in [between, second] {
+            assert_eq!(interleaved.push_repair(Time::ZERO, &header, &()), Err(Malformed::InvalidField));
+        }
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_block_is_given_up() {
+        let mut decoder = decoder();
+        let over = 100;
+        for first in 0..HELD_MAX as u32 + over {
+            arrive(&mut decoder, &[], &[(first, 0)]);
+        }
+        assert_eq!((decoder.held, decoder.blocks.len()), (HELD_MAX, HELD_MAX));
+        assert_eq!(decoder.blocks.first_key_value().map(|(&first, _)| first), Some(over));
+        assert_eq!(events(&mut decoder), vec![settled(RepairFate::Insufficient); over as usize]);
+    }
+
+    #[test]
+    fn what_is_recovered_completes_other_blocks() {
+        // Overlapping blocks, as in parity over rows and columns: 1 comes from 0 and 2, then 3 from 1.
+        let mut decoder = decoder();
+        arrive(&mut decoder, &[2], &[(1, 0), (0, 0)]);
+        assert_eq!(events(&mut decoder), []);
+        arrive(&mut decoder, &[0], &[]);
+        let used = settled(RepairFate::Used);
+        assert_eq!(events(&mut decoder), [recovered(1), used.clone(), recovered(3), used]);
+    }
+}

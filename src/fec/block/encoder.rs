@@ -1,0 +1,163 @@
+//! The sender's half of block codes.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{BLOCK_MAX, Coefficients, Shape, UNIT_OVERHEAD};
+use crate::fec::{Encoder, Flush, Overhead, Protect, Repair, RepairHeader, SourceMeta, Symbol};
+use crate::time::Time;
+
+/// The sender's half for blocks closed by count or time. The ends of frames do not close them.
+#[derive(Debug)]
+pub(in crate::fec) struct BlockEncoder<S> {
+    shape: Shape,
+    /// The ESI of the first source packet of the open matrix.
+    first: u32,
+    /// The source packets of the open matrix.
+    open: Vec<S>,
+    /// When the open matrix is closed at the latest.
+    deadline: Option<Time>,
+    ready: VecDeque<Repair<S>>,
+}
+
+impl<S: Symbol> BlockEncoder<S> {
+    pub(in crate::fec) fn new(shape: Shape) -> Self {
+        Self { shape, first: 0, open: Vec::new(), deadline: None, ready: VecDeque::new() }
+    }
+
+    /// Closes the blocks of the matrix. Their repair packets continue the turns of the columns, so that
+    /// a burst as long as there are columns hits each block at most once, wherever it falls.
+    fn close(&mut self) {
+        let Shape { columns, coefficients, .. } = self.shape;
+        let filled = self.open.len();
+        for column in (filled..filled + columns).map(|turn| turn % columns).filter(|&turn| turn < filled) {
+            let sources: Vec<&S> = self.open.iter().skip(column).step_by(columns).collect();
+            let repair = self.shape.repair_for(sources.len());
+            let first = self.first + column as u32;
+            protect(&sources, first, columns, repair, coefficients, &mut self.ready);
+        }
+        self.open.clear();
+        self.deadline = None;
+    }
+}
+
+impl<S: Symbol> Encoder<S> for BlockEncoder<S> {
+    fn overhead(&self) -> Overhead {
+        UNIT_OVERHEAD
+    }
+
+    fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect {
+        if self.open.is_empty() {
+            self.first = meta.esi;
+            self.deadline = self.shape.flush.map(|flush| now + flush);
+        }
+        self.open.push(symbol.clone());
+        if self.open.len() == self.shape.columns * self.shape.rows {
+            self.close();
+        }
+        Protect::Send(Bytes::new())
+    }
+
+    fn poll_repair(&mut self, _now: Time) -> Option<Repair<S>> {
+        self.ready.pop_front()
+    }
+
+    fn flush(&mut self, _now: Time, why: Flush) {
+        if why == Flush::Shutdown {
+            self.close();
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.deadline
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.close();
+        }
+    }
+}
+
+/// Computes the repair packets of a block and puts them into `ready`.
+pub(in crate::fec) fn protect<S: Symbol>(
+    sources: &[&S],
+    first: u32,
+    stride: usize,
+    repair: usize,
+    coefficients: Coefficients,
+    ready: &mut VecDeque<Repair<S>>,
+) {
+    debug_assert!(sources.len() + repair <= BLOCK_MAX, "checked constructors keep to it");
+    let matrix: Vec<u8> = (0..repair)
+        .flat_map(|row| (0..sources.len()).map(move |column| coefficients.at(row, column)))
+        .collect();
+    let span = (sources.len() - 1) * stride + 1;
+    for (row, symbol) in S::combine(&matrix, sources).into_iter().enumerate() {
+        let header = RepairHeader { first, count: span as u16, row: row as u16, parameter: repair as u8 };
+        ready.push_back(Repair { header, symbol });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fec::conformance::meta;
+    use crate::time::Duration;
+
+    /// An encoder of (4, 2) blocks in two columns, with a timer of 8 ms.
+    fn encoder() -> BlockEncoder<()> {
+        let flush = Some(Duration::from_millis(8));
+        let coefficients = Coefficients::Cauchy;
+        BlockEncoder::new(Shape { columns: 2, rows: 4, repair: 2, coefficients, flush })
+    }
+
+    fn push(encoder: &mut BlockEncoder<()>, esis: std::ops::Range<u32>) {
+        for esi in esis {
+            encoder.push_source(Time::from_millis(u64::from(esi)), &meta(esi), &());
+        }
+    }
+
+    /// First, count, row and number of the repair packets that are ready.
+    fn ready(encoder: &mut BlockEncoder<()>) -> Vec<(u32, u16, u16, u8)> {
+        let all = std::iter::from_fn(|| encoder.poll_repair(Time::ZERO));
+        all.map(|Repair { header: h, .. }| (h.first, h.count, h.row, h.parameter)).collect()
+    }
+
+    #[test]
+    fn a_full_matrix_is_closed_at_once() {
+        let mut encoder = encoder();
+        push(&mut encoder, 0..7);
+        assert_eq!(ready(&mut encoder), []);
+        push(&mut encoder, 7..8);
+        assert_eq!(ready(&mut encoder), [(0, 7, 0, 2), (0, 7, 1, 2), (1, 7, 0, 2), (1, 7, 1, 2)]);
+        assert_eq!(encoder.poll_timeout(), None);
+    }
+
+    #[test]
+    fn the_timer_counts_from_the_first_packet_and_the_header_tells_what_the_block_has() {
+        let mut encoder = encoder();
+        push(&mut encoder, 0..3);
+        assert_eq!(encoder.poll_timeout(), Some(Time::from_millis(8)));
+        encoder.handle_timeout(Time::from_millis(7));
+        assert_eq!(ready(&mut encoder), []);
+        encoder.handle_timeout(Time::from_millis(8));
+        // The turn is with the second column; each keeps the code rate of 2 to 1.
+        assert_eq!(ready(&mut encoder), [(1, 1, 0, 1), (0, 3, 0, 1)]);
+        push(&mut encoder, 3..11);
+        assert_eq!(ready(&mut encoder)[0], (3, 7, 0, 2), "the next matrix begins with the next packet");
+    }
+
+    #[test]
+    fn only_the_end_of_the_session_closes_a_block_early() {
+        let mut encoder = encoder();
+        push(&mut encoder, 0..1);
+        encoder.flush(Time::ZERO, Flush::FrameEnd);
+        assert_eq!(ready(&mut encoder), []);
+        encoder.flush(Time::ZERO, Flush::Shutdown);
+        assert_eq!(ready(&mut encoder), [(0, 1, 0, 1)]);
+        encoder.flush(Time::ZERO, Flush::Shutdown);
+        assert_eq!(ready(&mut encoder), []);
+    }
+}

@@ -1,0 +1,96 @@
+//! Block codes over source packets: what repetition, parity and Reed–Solomon share.
+//!
+//! A block is a set of source packets (`first`, `first + stride`, …) with up to 255 packets in all,
+//! source and repair (RFC 6865 has the same bound for GF(2^8)). Codes are systematic: sources leave at
+//! once, and the block is only remembered until its repair packets can be computed: when it is full,
+//! when its time is up, or at the end.
+//!
+//! The header of a repair packet gives what the block really has: `count` from its first to its last
+//! source packet, gaps included, and as `parameter` the number of its repair packets.
+
+mod decoder;
+mod encoder;
+
+use super::gf256::{inv, mul};
+use super::{Overhead, unit};
+use crate::time::Duration;
+
+pub(super) use decoder::BlockDecoder;
+pub(super) use encoder::{BlockEncoder, protect};
+
+/// The most packets that a block has, source and repair together.
+pub(super) const BLOCK_MAX: usize = 255;
+
+/// What every code that sends units as repair symbols adds to packets.
+pub(super) const UNIT_OVERHEAD: Overhead = Overhead { source: 0, repair: unit::OVERHEAD as u16 };
+
+/// Where the coefficients of a code come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coefficients {
+    /// All are 1: parity, and plain copies of single packets.
+    Ones,
+    /// A Cauchy matrix, each column divided by its first element.
+    Cauchy,
+}
+
+impl Coefficients {
+    /// The coefficient of a block's source packet `column` in its repair packet `row`.
+    ///
+    /// Cauchy: 1 / (x(row) + y(column)) with x = 255, 254, … and y = 0, 1, …, which are different as
+    /// long as a block has at most 255 packets. All square parts of such a matrix can be inverted, and
+    /// dividing columns by a number keeps that. It makes the first row all ones, so that one repair
+    /// packet is parity; and no coefficient depends on the size of the block.
+    pub(super) fn at(self, row: usize, column: usize) -> u8 {
+        match self {
+            Self::Ones => 1,
+            Self::Cauchy => mul(255 ^ column as u8, inv((255 - row as u8) ^ column as u8)),
+        }
+    }
+}
+
+/// The size and shape of blocks that are closed by count or time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// How many blocks take turns: packet i of the matrix belongs to the block i mod `columns`.
+    pub(super) columns: usize,
+    /// Source packets of a full block.
+    pub(super) rows: usize,
+    /// Repair packets of a full block.
+    pub(super) repair: usize,
+    /// Where the coefficients come from.
+    pub(super) coefficients: Coefficients,
+    /// How long the first source packet of a block waits for the last; for ever, where none.
+    pub(super) flush: Option<Duration>,
+}
+
+impl Shape {
+    /// The repair packets of a block that was closed with `sources` packets: the code rate stays what
+    /// it is, rounded in favor of protection.
+    pub(super) fn repair_for(&self, sources: usize) -> usize {
+        (sources * self.repair).div_ceil(self.rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_row_is_parity() {
+        assert!((0..254).all(|column| Coefficients::Cauchy.at(0, column) == 1));
+    }
+
+    #[test]
+    fn no_coefficient_of_a_block_is_zero() {
+        for row in 0..254 {
+            assert!((0..BLOCK_MAX - 1 - row).all(|column| Coefficients::Cauchy.at(row, column) != 0));
+        }
+    }
+
+    #[test]
+    fn a_partial_block_keeps_the_code_rate_rounded_in_favor_of_protection() {
+        let shape =
+            Shape { columns: 1, rows: 10, repair: 3, coefficients: Coefficients::Cauchy, flush: None };
+        assert_eq!([1, 3, 4, 7, 10].map(|sources| shape.repair_for(sources)), [1, 1, 2, 3, 3]);
+    }
+}

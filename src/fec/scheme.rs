@@ -1,0 +1,143 @@
+//! The family of codes as plain data: which code, with which parameters.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use super::reed_solomon::{PerFrame, PerPackets};
+use super::repeat::Repeat;
+use super::xor::Xor;
+use super::{Decoder, Encoder, Symbol, none};
+use crate::time::Duration;
+
+/// A code and its parameters. Both ends of a session have the same one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scheme {
+    /// No error correction.
+    None,
+    /// Every packet again.
+    Repeat(Repeat),
+    /// Parity over rows, or over columns of a matrix.
+    Xor(Xor),
+    /// Reed–Solomon blocks of a number of packets.
+    ReedSolomon(PerPackets),
+    /// Reed–Solomon blocks by frame.
+    ReedSolomonPerFrame(PerFrame),
+}
+
+/// Why a scheme cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{parameter} must be {expected}, not {got}", expected = Range(expected))]
+pub struct InvalidScheme {
+    /// The parameter, or the sum or product of parameters, that is out of its range.
+    pub parameter: &'static str,
+    /// What it may be.
+    pub expected: RangeInclusive<u32>,
+    /// What it is.
+    pub got: u32,
+}
+
+impl Scheme {
+    /// The sender's half.
+    pub fn encoder<S: Symbol>(&self) -> Box<dyn Encoder<S>> {
+        match self {
+            Self::None => Box::new(none::None),
+            Self::Repeat(repeat) => Box::new(repeat.encoder()),
+            Self::Xor(xor) => Box::new(xor.encoder()),
+            Self::ReedSolomon(per_packets) => Box::new(per_packets.encoder()),
+            Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.encoder()),
+        }
+    }
+
+    /// The receiver's half.
+    pub fn decoder<S: Symbol>(&self) -> Box<dyn Decoder<S>> {
+        match self {
+            Self::None => Box::new(none::None),
+            Self::Repeat(repeat) => Box::new(repeat.decoder()),
+            Self::Xor(xor) => Box::new(xor.decoder()),
+            Self::ReedSolomon(per_packets) => Box::new(per_packets.decoder()),
+            Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.decoder()),
+        }
+    }
+
+    /// Members of the whole family, with the parameters that people use and those at the edges: what
+    /// conformance tests and benches walk.
+    pub fn all() -> Vec<Self> {
+        // UDPspeeder's default timeout.
+        let flush = Some(Duration::from_millis(8));
+        let repeats = [(1, 0), (1, 4), (2, 3)].map(|(copies, spacing)| Repeat::new(copies, spacing));
+        let xors = [
+            Xor::row(1, flush),
+            Xor::row(10, flush),
+            Xor::interleaved(4, 4, flush),
+            Xor::interleaved(10, 5, None),
+        ];
+        let blocks = [(1, 1), (4, 1), (10, 3), (20, 4), (32, 8), (50, 10), (3, 252)];
+        let per_packets = blocks.map(|(source, repair)| PerPackets::new(source, repair, flush));
+        let per_frames = [(20, 2), (50, 0), (0, 1), (255, 127)];
+        let per_frames = per_frames.map(|(percent, minimum)| PerFrame::new(percent, minimum));
+        std::iter::once(Self::None)
+            .chain(repeats.into_iter().flatten().map(Self::Repeat))
+            .chain(xors.into_iter().flatten().map(Self::Xor))
+            .chain(per_packets.into_iter().flatten().map(Self::ReedSolomon))
+            .chain(per_frames.into_iter().flatten().map(Self::ReedSolomonPerFrame))
+            .collect()
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Repeat(repeat) => write!(f, "repeat {} after {}", repeat.copies(), repeat.spacing()),
+            Self::Xor(xor) if xor.columns() == 1 => write!(f, "xor {}", xor.rows()),
+            Self::Xor(xor) => write!(f, "xor {}x{}", xor.columns(), xor.rows()),
+            Self::ReedSolomon(block) => write!(f, "reed-solomon {}+{}", block.source(), block.repair()),
+            Self::ReedSolomonPerFrame(frame) => {
+                write!(f, "reed-solomon {} % of a frame, at least {}", frame.percent(), frame.minimum())
+            }
+        }
+    }
+}
+
+/// `got`, where it is a value that `parameter` may have.
+pub(super) fn within(
+    parameter: &'static str,
+    got: u32,
+    expected: RangeInclusive<u32>,
+) -> Result<u32, InvalidScheme> {
+    if expected.contains(&got) { Ok(got) } else { Err(InvalidScheme { parameter, expected, got }) }
+}
+
+/// A range in words.
+struct Range<'a>(&'a RangeInclusive<u32>);
+
+impl fmt::Display for Range<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (*self.0.start(), *self.0.end()) {
+            (start, u32::MAX) => write!(f, "at least {start}"),
+            (start, end) => write!(f, "{start} to {end}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invalid_scheme_says_what_would_be_right() {
+        let error = PerPackets::new(250, 6, None).unwrap_err();
+        assert_eq!(error.to_string(), "source plus repair must be 2 to 255, not 256");
+        let error = PerFrame::new(0, 0).unwrap_err();
+        assert_eq!(error.to_string(), "percent plus minimum must be at least 1, not 0");
+        assert_eq!(Xor::row(0, None).unwrap_err().to_string(), "source must be 1 to 254, not 0");
+    }
+
+    #[test]
+    fn the_family_has_no_member_twice_and_every_member_a_name_of_its_own() {
+        let all = Scheme::all();
+        assert_eq!(all.len(), 1 + 3 + 4 + 7 + 4);
+        let names: std::collections::BTreeSet<String> = all.iter().map(Scheme::to_string).collect();
+        assert_eq!(names.len(), all.len());
+    }
+}

@@ -212,11 +212,11 @@ mod tests {
     #[test]
     fn a_gap_is_lost_after_enough_packets_or_enough_time() {
         let mut numbers = Numbers::new(tolerance());
-        assert_eq!(runs(&mut numbers, &[0, 1, 4, 5]), [], "two packets behind is within the tolerance");
+        assert!(runs(&mut numbers, &[0, 1, 4, 5]).is_empty(), "two packets behind is within the tolerance");
         assert_eq!(runs(&mut numbers, &[6, 7]), [2]);
 
         let mut numbers = Numbers::new(tolerance());
-        assert_eq!(runs(&mut numbers, &[0, 2]), []);
+        assert!(runs(&mut numbers, &[0, 2]).is_empty());
         let due = numbers.poll_timeout().unwrap();
         assert_eq!(due, Time::from_millis(11), "noticed at 1 ms, tolerated for 10 ms");
         let (_, records) = traced(due, |trace| numbers.settle(trace));
@@ -227,9 +227,9 @@ mod tests {
     #[test]
     fn reordering_within_the_tolerance_is_no_loss_and_beyond_it_widens_it() {
         let mut numbers = Numbers::new(tolerance());
-        assert_eq!(runs(&mut numbers, &[0, 2, 3, 1, 4]), []);
+        assert!(runs(&mut numbers, &[0, 2, 3, 1, 4]).is_empty());
         assert_eq!(runs(&mut numbers, &[6, 7, 8, 9, 10, 5]), [1], "five behind is too much");
-        assert_eq!(runs(&mut numbers, &[12, 13, 14, 15, 11]), [], "but the next time it is not");
+        assert!(runs(&mut numbers, &[12, 13, 14, 15, 11]).is_empty(), "but the next time it is not");
     }
 
     #[test]

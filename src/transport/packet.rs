@@ -290,7 +290,7 @@ impl Fragment {
     }
 
     /// Writes the fields behind what is in `out`.
-    pub(super) fn encode(&self, out: &mut BytesMut) {
+    pub(super) fn encode(&self, out: &mut impl BufMut) {
         out.put_u32(self.frame.0);
         out.put_u16(self.index);
         out.put_u16(self.count);

@@ -12,11 +12,13 @@ use crate::time::Duration;
 pub(super) struct RoundTrip {
     smoothed: Option<Duration>,
     variation: Duration,
+    least: Option<Duration>,
 }
 
 impl RoundTrip {
     /// Takes a measurement.
     pub(super) fn update(&mut self, sample: Duration) {
+        self.least = Some(self.least.map_or(sample, |least| least.min(sample)));
         let Some(smoothed) = self.smoothed else {
             self.smoothed = Some(sample);
             self.variation = sample / 2;
@@ -30,6 +32,11 @@ impl RoundTrip {
     /// The smoothed round trip, once something was measured.
     pub(super) fn smoothed(&self) -> Option<Duration> {
         self.smoothed
+    }
+
+    /// The least round trip measured; none at all before anything was.
+    pub(super) fn least(&self) -> Duration {
+        self.least.unwrap_or(Duration::ZERO)
     }
 
     /// How long an answer may take before it counts as missing, when the other end may hold it back for
@@ -59,6 +66,7 @@ mod tests {
         assert_eq!(round_trip.timeout(Duration::from_millis(20)), Duration::from_millis(80 + 160 + 20));
         round_trip.update(Duration::from_millis(160));
         assert_eq!(round_trip.smoothed(), Some(Duration::from_millis(90)));
+        assert_eq!(round_trip.least(), Duration::from_millis(80));
         // (3 × 40 + 80) / 4 = 50
         assert_eq!(round_trip.timeout(Duration::ZERO), Duration::from_millis(90 + 200));
     }

@@ -69,8 +69,7 @@ impl Sender {
         let coded = encoder.needs_symbols();
         let overhead = encoder.overhead();
         let source = Source::HEADER_LEN + usize::from(overhead.source);
-        let repair =
-            Header::LEN + REPAIR_HEADER_LEN + unit::HEADER_LEN + Fragment::LEN + usize::from(overhead.repair);
+        let repair = Header::LEN + REPAIR_HEADER_LEN + unit::OVERHEAD + usize::from(overhead.repair);
         let headers = if coded { source.max(repair) } else { source };
         let payload_max = usize::from(config.datagram).saturating_sub(headers).max(PAYLOAD_LEAST);
         Self {
@@ -231,7 +230,9 @@ impl Sender {
     }
 
     fn drop_stale(&mut self, trace: &mut Trace) {
-        let arrival = trace.now + self.one_way();
+        // The least round trip, because the smoothed one may come from a full queue, and where all
+        // frames are dropped for its sake no packet is sent that could measure it anew.
+        let arrival = trace.now + self.round_trip.least() / 2;
         while let Some(frame) = self.queue.drop_stale(arrival) {
             trace.tell(Event::FrameDropped { frame, begun: false });
             self.dropped.push_back(frame);

@@ -312,12 +312,12 @@ mod tests {
     #[test]
     fn a_code_is_waited_for_until_it_has_moved_on_or_time_is_up() {
         let mut sources = missing(Retransmit::Never, true);
-        assert_eq!(decide(&mut sources, view(12, 3)), []);
-        assert_eq!(decide(&mut sources, View { horizon: 2, ..view(13, 3) }), []);
+        assert!(decide(&mut sources, view(12, 3)).is_empty());
+        assert!(decide(&mut sources, View { horizon: 2, ..view(13, 3) }).is_empty());
         assert_eq!(decide(&mut sources, View { horizon: 3, ..view(13, 3) }), [1, 2]);
 
         let mut sources = missing(Retransmit::Never, true);
-        assert_eq!(decide(&mut sources, view(12, 3)), []);
+        assert!(decide(&mut sources, view(12, 3)).is_empty());
         // Missed at 10 ms, deadline at 100 ms: the grace of 100 ms ends later.
         assert_eq!(sources.poll_timeout(), Some(ms(110)));
         assert_eq!(decide(&mut sources, view(110, 3)), [1, 2]);
@@ -326,9 +326,9 @@ mod tests {
     #[test]
     fn under_a_deadline_a_packet_is_asked_for_only_while_an_answer_can_be_in_time() {
         let mut sources = missing(Retransmit::Deadline, false);
-        assert_eq!(decide(&mut sources, view(60, 3)), []);
+        assert!(decide(&mut sources, view(60, 3)).is_empty());
         assert!(sources.take_wants_more() && sources.wants_any());
-        assert_eq!(decide(&mut sources, view(100, 3)), [], "the answer may come at the deadline itself");
+        assert!(decide(&mut sources, view(100, 3)).is_empty(), "the answer may come at the deadline itself");
         let after = View { now: ms(100) + Duration::from_nanos(1), ..view(100, 3) };
         assert_eq!(sources.poll_timeout(), Some(after.now));
         assert_eq!(decide(&mut sources, after), [1, 2]);

@@ -46,7 +46,7 @@ pub(super) struct Sample {
 }
 
 /// A controller.
-pub(super) trait Controller: Debug {
+pub(super) trait Controller: Debug + Send {
     /// The rate on the wire; none where it does not limit.
     fn rate(&self) -> Option<Bitrate>;
 

@@ -625,7 +625,11 @@ proptest! {
             pair.offer(PERSON, 8, millis(100));
             pair.run_for(millis(16));
         }
-        // The last packets become known as missing by later ones only.
+        // At the least rate, 150 kbit/s, a megabyte and its overhead take two minutes.
+        while pair.ends[SERVER].backlog() > ByteSize::ZERO && pair.now < Time::from_secs(200) {
+            pair.run_for(millis(1000));
+        }
+        prop_assert_eq!(pair.ends[SERVER].backlog(), ByteSize::ZERO);
         pair.run_for(millis(3000));
         for direction in Direction::BOTH {
             let mut fates = BTreeMap::new();
@@ -645,7 +649,7 @@ proptest! {
                     _ => {}
                 }
             }
-            // What has no fate was not seen to be missing: it is at the very end.
+            // What has no fate was not seen to be missing, because nothing came after it.
             let known = fates.last_key_value().map_or(0, |(last, ())| *last + 1);
             if config.retransmit != Retransmit::Always {
                 prop_assert_eq!(fates.len() as u64, known, "{:?}", direction);
@@ -655,7 +659,7 @@ proptest! {
         for (frame, _) in pair.delivered().into_iter().chain(pair.lost()) {
             prop_assert!(told.insert(frame), "frame {} twice", frame);
         }
-        if config.retransmit == Retransmit::Always && config.stale == Stale::Keep && pair.ends[SERVER].backlog() == ByteSize::ZERO {
+        if config.retransmit == Retransmit::Always {
             prop_assert!(pair.lost().is_empty());
         }
     }

@@ -7,9 +7,9 @@
 //!
 //! | state | when | rate |
 //! | --- | --- | --- |
-//! | start | until q > T/2 or losses are heavy | doubles every round |
+//! | start | until q > T/2 or losses are heavy | doubles every round; at its end back to what it was a round ago |
 //! | growth | q ≤ T | × 1 + [`GAIN`] (1 − q/T) every round (SCReAM's off-target gain) |
-//! | overuse | q > T, once a round | × [`BACK_OFF`] / (1 + dq/dt), because dq/dt is rate/capacity − 1 |
+//! | overuse | q > T, once a round | × (1 − d) / (1 + dq/dt), because dq/dt is rate/capacity − 1; d = (q − T/2) / [`DRAIN`], within [`DRAIN_SHARE`], drains the queue |
 //! | loss | heavy and ours | × 1 − loss/2 (GCC's loss-based controller) |
 //! | silence | no answer | halved, then growth as at the start |
 //!
@@ -42,14 +42,14 @@ pub struct Limits {
 
 impl Default for Limits {
     /// Starts at 2 Mbit/s, which is ten packets in a round trip of 60 ms (RFC 8085 §3.1.2 allows ten);
-    /// never below 150 kbit/s (GCC's floor for video is of that order); targets 25 ms, a third of a
-    /// usual deadline and half of SCReAM's.
+    /// never below 150 kbit/s (GCC's floor for video is of that order); targets 20 ms, a fifth of a
+    /// usual deadline and a third of SCReAM's.
     fn default() -> Self {
         Self {
             start: Bitrate::from_bps(2_000_000),
             least: Bitrate::from_bps(150_000),
             most: Bitrate::from_bps(1_000_000_000),
-            target: Duration::from_millis(25),
+            target: Duration::from_millis(20),
         }
     }
 }
@@ -64,6 +64,8 @@ pub(super) struct Delay {
     base: Base,
     /// The last sample: when, and the queueing delay in seconds.
     last: Option<(Time, f64)>,
+    /// dq/dt, smoothed over a round.
+    slope: f64,
     /// The last reduction for a queue: when, and the queueing delay then.
     reduced: Option<(Time, f64)>,
     /// Consecutive reductions that did not shorten the queue.
@@ -79,6 +81,7 @@ impl Delay {
             starting: true,
             base: Base::default(),
             last: None,
+            slope: 0.0,
             reduced: None,
             futile: 0,
             losses: LossTest::default(),
@@ -92,8 +95,13 @@ impl Delay {
             if self.starting { libm::exp2(rounds) } else { 1.0 + GAIN * (1.0 - queue / target) * rounds };
     }
 
-    /// Lowers the rate to drain the queue, unless that was done within this round.
-    fn reduce(&mut self, now: Time, round: f64, queue: f64, slope: f64) {
+    /// Lowers the rate to drain the queue, unless that was done within this round or has been enough.
+    fn reduce(&mut self, now: Time, round: f64, queue: f64) {
+        let target = self.limits.target.as_secs_f64();
+        let drain = ((queue - target / 2.0) / DRAIN).clamp(DRAIN_SHARE.0, DRAIN_SHARE.1);
+        if self.slope <= -drain {
+            return;
+        }
         if let Some((at, before)) = self.reduced {
             if now.since(at).as_secs_f64() < round {
                 return;
@@ -106,8 +114,7 @@ impl Delay {
                 return;
             }
         }
-        self.starting = false;
-        self.rate *= BACK_OFF / (1.0 + slope.clamp(0.0, 1.0));
+        self.rate *= (1.0 - drain) / (1.0 + self.slope.clamp(-drain, 1.0));
         self.reduced = Some((now, queue));
     }
 }
@@ -123,13 +130,17 @@ impl Controller for Delay {
         let elapsed = sample.now.since(at).as_secs_f64();
         let round = sample.round_trip.max(ROUND_MIN).as_secs_f64();
         let target = self.limits.target.as_secs_f64();
+        if elapsed > 0.0 {
+            self.slope += ((queue - before) / elapsed - self.slope) * (elapsed / round).min(1.0);
+        }
         if self.starting && queue > target / 2.0 {
             self.starting = false;
+            self.rate /= 2.0;
+            self.reduced = Some((sample.now, queue));
         }
         if queue > target {
-            let slope = if elapsed > 0.0 { (queue - before) / elapsed } else { 0.0 };
-            self.reduce(sample.now, round, queue, slope);
-        } else {
+            self.reduce(sample.now, round, queue);
+        } else if queue < target / 2.0 || self.reduced.is_none() {
             self.reduced = None;
             self.futile = 0;
             if sample.limited {
@@ -220,14 +231,17 @@ impl LossTest {
 /// by no more than a twentieth when the queue begins.
 const GAIN: f64 = 0.05;
 
-/// What is left of the rate in overuse when the queue no longer grows (GCC's β is 0.85).
-const BACK_OFF: f64 = 0.85;
+/// The seconds in which a queue above the target is to be drained to half the target.
+const DRAIN: f64 = 0.5;
+
+/// The least and the most of the capacity that is left unused to drain a queue.
+const DRAIN_SHARE: (f64, f64) = (0.1, 0.5);
 
 /// The shortest round: feedback comes no faster.
 const ROUND_MIN: Duration = Duration::from_millis(40);
 
-/// Reductions without effect before the queue counts as somebody else's: they leave less than half of
-/// the rate, and a queue of our own would have become shorter.
+/// Reductions without effect before the queue counts as somebody else's: they leave two thirds of the
+/// rate at most, and a queue of our own would have become shorter.
 const FUTILE_MAX: u32 = 4;
 
 /// Memory of the base delay in seconds: long enough to see an empty queue, short enough to follow a

@@ -1,0 +1,69 @@
+//! How fast a sender may send: a family of controllers.
+//!
+//! A controller answers with a rate on the wire, all headers, repair packets and retransmissions
+//! counted. RFC 8085 §3.1 asks every UDP sender to control congestion; `none` and `fixed` are for
+//! comparison and for paths that are reserved.
+
+mod delay;
+mod fixed;
+mod none;
+
+use std::fmt::Debug;
+
+pub use delay::Limits;
+
+use crate::time::{Duration, Time};
+use crate::units::Bitrate;
+
+/// Which controller, with its settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rate {
+    /// Everything leaves as it is offered.
+    #[default]
+    None,
+    /// Always this rate.
+    Fixed(Bitrate),
+    /// A rate that keeps the queue of the path short.
+    Delay(Limits),
+}
+
+/// What the receiver's feedback says that matters to a controller.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    /// When the feedback arrived.
+    pub(super) now: Time,
+    /// The least one-way delay since the last feedback, on unrelated clocks, in microseconds modulo
+    /// 2^32.
+    pub(super) delay: u32,
+    /// The smoothed round trip.
+    pub(super) round_trip: Duration,
+    /// Packets whose fate became known.
+    pub(super) expected: u32,
+    /// Packets of them that were lost.
+    pub(super) lost: u32,
+    /// Whether the rate held packets back since the last feedback.
+    pub(super) limited: bool,
+}
+
+/// A controller.
+pub(super) trait Controller: Debug + Send {
+    /// The rate on the wire; none where it does not limit.
+    fn rate(&self) -> Option<Bitrate>;
+
+    /// Feedback arrived.
+    fn handle_feedback(&mut self, _sample: &Sample) {}
+
+    /// No feedback came for much longer than it should take, although packets were sent.
+    fn handle_silence(&mut self) {}
+}
+
+impl Rate {
+    /// A controller at its start.
+    pub(super) fn controller(&self) -> Box<dyn Controller> {
+        match *self {
+            Self::None => Box::new(none::None),
+            Self::Fixed(rate) => Box::new(fixed::Fixed(rate)),
+            Self::Delay(limits) => Box::new(delay::Delay::new(limits)),
+        }
+    }
+}

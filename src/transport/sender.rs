@@ -1,0 +1,406 @@
+//! The sending half of an end: from frames to packets.
+//!
+//! What leaves first: retransmissions, then repair packets, then source packets. Repair packets share
+//! pacing and rate with everything else, right behind the source packet that completed their block.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::endpoint::{Flow, Wire};
+use crate::fec::{Encoder, Flush, LossReport, Protect, Repair, SourceMeta};
+use crate::frame::{Frame, FrameId};
+use crate::record::{Event, Malformed};
+use crate::time::{Duration, Time};
+use crate::units::{Bitrate, ByteSize};
+
+use super::feedback::{Feedback, Losses};
+use super::filler;
+use super::pacer::Pacer;
+use super::packet::{Body, Fragment, Header, IP_UDP_HEADER, Packet, REPAIR_HEADER_LEN, Source};
+use super::queue::Queue;
+use super::rate::{Controller, Sample};
+use super::resend::{Heard, Resend};
+use super::rtt::RoundTrip;
+use super::trace::Trace;
+use super::unit;
+use super::window::expand;
+use super::{Config, Retransmit, Stale};
+
+/// The sending half of an end.
+#[derive(Debug)]
+pub(super) struct Sender {
+    flow: Flow,
+    config: Config,
+    encoder: Box<dyn Encoder<Bytes>>,
+    coded: bool,
+    /// The next repair packet, once the code has one.
+    repair: Option<Repair<Bytes>>,
+    queue: Queue,
+    resend: Resend,
+    round_trip: RoundTrip,
+    rate: Box<dyn Controller>,
+    pacer: Pacer,
+    /// Whether the pacer held something back since the last feedback.
+    limited: bool,
+    share: Share,
+    next_number: u64,
+    next_esi: u64,
+    /// The number of the last packet with data, once there is one.
+    last_data: Option<u64>,
+    unanswered: Unanswered,
+    /// The newest feedback: its packet number and the account of losses in it.
+    heard: Option<(u64, Losses)>,
+    largest: Option<u64>,
+    dropped: VecDeque<FrameId>,
+}
+
+/// Packets to which no feedback has answered.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unanswered {
+    /// Since when feedback is waited for, while it is.
+    since: Option<Time>,
+    /// How often in a row it did not come; every time, twice as long is waited.
+    times: u32,
+}
+
+impl Sender {
+    pub(super) fn new(flow: Flow, config: &Config, encoder: Box<dyn Encoder<Bytes>>) -> Self {
+        let coded = encoder.needs_symbols();
+        let overhead = encoder.overhead();
+        let source = Source::HEADER_LEN + usize::from(overhead.source);
+        let repair = Header::LEN + REPAIR_HEADER_LEN + unit::OVERHEAD + usize::from(overhead.repair);
+        let headers = if coded { source.max(repair) } else { source };
+        let payload_max = usize::from(config.datagram).saturating_sub(headers).max(PAYLOAD_LEAST);
+        Self {
+            flow,
+            config: *config,
+            encoder,
+            coded,
+            repair: None,
+            queue: Queue::new(payload_max as u32),
+            resend: Resend::default(),
+            round_trip: RoundTrip::default(),
+            rate: config.rate.controller(),
+            pacer: Pacer::default(),
+            limited: false,
+            share: Share::new(payload_max, config.datagram),
+            next_number: 0,
+            next_esi: 0,
+            last_data: None,
+            unanswered: Unanswered::default(),
+            heard: None,
+            largest: None,
+            dropped: VecDeque::new(),
+        }
+    }
+
+    /// Takes a frame to be sent.
+    pub(super) fn offer(&mut self, trace: &mut Trace, frame: Frame) {
+        if let Err(frame) = self.queue.push(frame) {
+            trace.tell(Event::FrameDropped { frame: frame.id, begun: false });
+            self.dropped.push_back(frame.id);
+        }
+    }
+
+    /// The next packet with data that may leave now.
+    pub(super) fn poll_transmit(&mut self, trace: &mut Trace) -> Option<Packet> {
+        if self.config.stale == Stale::Drop {
+            self.drop_stale(trace);
+        }
+        loop {
+            if self.coded && self.repair.is_none() {
+                self.repair = self.encoder.poll_repair(trace.now);
+            }
+            if !self.waits() {
+                return None;
+            }
+            if self.pacer.ready_at() > trace.now {
+                self.limited = true;
+                return None;
+            }
+            if self.resend.is_due()
+                && let Some(packet) = self.retransmit(trace.now)
+            {
+                return Some(packet);
+            }
+            if let Some(repair) = self.repair.take() {
+                return Some(self.stamp_data(trace.now, Body::Repair(repair)));
+            }
+            if self.queue.is_empty() {
+                return None;
+            }
+            if let Some(source) = self.cut(trace) {
+                return Some(self.stamp_data(trace.now, Body::Source(source)));
+            }
+        }
+    }
+
+    /// Feedback as a packet: charged to the pacer, but it does not wait.
+    pub(super) fn stamp(&mut self, now: Time, body: Body) -> Packet {
+        let header = Header {
+            number: self.next_number as u32,
+            sent: now.as_micros() as u32,
+            round_trip: Header::round_trip_field(self.round_trip.smoothed()),
+        };
+        self.next_number += 1;
+        let packet = Packet { header, body };
+        let size = packet.size();
+        self.pacer.charge(now, self.rate.rate(), size);
+        self.share.note(&packet, size);
+        packet
+    }
+
+    /// Takes what the other end's receiving half says, in its packet `number`.
+    pub(super) fn handle_feedback(
+        &mut self,
+        trace: &mut Trace,
+        number: u64,
+        feedback: &Feedback,
+    ) -> Result<(), Malformed> {
+        let largest = expand(feedback.largest, self.next_number)
+            .filter(|largest| *largest < self.next_number)
+            .ok_or(Malformed::OutOfRange)?;
+        if self.heard.as_ref().is_some_and(|(newest, _)| number < *newest) {
+            // Overtaken by one that says the same and more.
+            return Ok(());
+        }
+        if self.largest.is_none_or(|before| largest > before) {
+            self.measure(trace, feedback);
+            self.largest = Some(largest);
+            self.unanswered.times = 0;
+        }
+        let since = if self.last_data <= self.largest { None } else { Some(trace.now) };
+        self.unanswered.since = since;
+        let before =
+            self.heard.replace((number, feedback.losses)).map_or(Losses::default(), |(_, losses)| losses);
+        self.report(trace.now, &before, feedback);
+        if self.config.retransmit != Retransmit::Never {
+            let heard = Heard {
+                now: trace.now,
+                feedback,
+                largest,
+                tolerance: self.config.tolerance.packets,
+                timeout: self.timeout(),
+            };
+            self.resend.handle_feedback(&heard, self.next_esi);
+        }
+        Ok(())
+    }
+
+    /// Timers of this half that are due.
+    pub(super) fn handle_timeout(&mut self, now: Time) {
+        if self.encoder.poll_timeout().is_some_and(|due| due <= now) {
+            self.encoder.handle_timeout(now);
+        }
+        if self.answer_due().is_some_and(|due| due <= now) {
+            self.handle_silence(now);
+        }
+    }
+
+    /// When this half wants to be called.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        let ready = self.waits().then(|| self.pacer.ready_at());
+        [ready, self.encoder.poll_timeout(), self.answer_due()].into_iter().flatten().min()
+    }
+
+    /// Frames that were dropped, in order.
+    pub(super) fn poll_dropped(&mut self) -> Option<FrameId> {
+        self.dropped.pop_front()
+    }
+
+    /// Application bytes that wait.
+    pub(super) fn backlog(&self) -> ByteSize {
+        ByteSize::new(self.queue.bytes())
+    }
+
+    /// The rate that is left for the application.
+    pub(super) fn rate_estimate(&self) -> Option<Bitrate> {
+        Some(self.rate.rate()?.mul_f64(self.share.get()))
+    }
+
+    /// How long an answer may take before it counts as missing.
+    pub(super) fn timeout(&self) -> Duration {
+        self.round_trip.timeout(self.config.feedback)
+    }
+
+    /// Whether something is to be sent as soon as the pacer lets it.
+    fn waits(&self) -> bool {
+        self.repair.is_some() || self.resend.is_due() || !self.queue.is_empty()
+    }
+
+    fn drop_stale(&mut self, trace: &mut Trace) {
+        // The least round trip, because the smoothed one may come from a full queue, and where all
+        // frames are dropped for its sake no packet is sent that could measure it anew.
+        let arrival = trace.now + self.round_trip.least() / 2;
+        while let Some(frame) = self.queue.drop_stale(arrival) {
+            trace.tell(Event::FrameDropped { frame, begun: false });
+            self.dropped.push_back(frame);
+        }
+    }
+
+    fn retransmit(&mut self, now: Time) -> Option<Packet> {
+        let arrival = match self.config.retransmit {
+            Retransmit::Deadline => now + self.one_way(),
+            Retransmit::Never | Retransmit::Always => Time::ZERO,
+        };
+        let (esi, fragment, frame) = self.resend.next_due(arrival)?;
+        let payload = filler::payload(self.flow, frame, &fragment);
+        self.resend.sent(esi, self.next_number, now);
+        let source = Source { esi: esi as u32, fragment, payload, trailer: Bytes::new() };
+        Some(self.stamp_data(now, Body::Retransmission(source)))
+    }
+
+    /// Cuts the next source packet from the queue, which is not empty; none where the code keeps it.
+    fn cut(&mut self, trace: &mut Trace) -> Option<Source> {
+        let cut = self.queue.front()?;
+        let fragment = Fragment::of(cut.frame, cut.index, cut.count);
+        let payload = filler::payload(self.flow, cut.frame, &fragment);
+        let esi = self.next_esi;
+        let meta = SourceMeta {
+            esi: esi as u32,
+            frame: fragment.frame,
+            frame_end: cut.index + 1 == cut.count,
+            priority: cut.frame.priority,
+            deadline: cut.frame.deadline,
+        };
+        self.next_esi += 1;
+        let bytes = payload.len() as u32;
+        trace.tell(Event::SourceSent { source: esi, bytes });
+        if cut.index == 0 && self.config.retransmit != Retransmit::Never {
+            self.resend.remember(esi, cut.count, cut.frame.clone());
+        }
+        self.queue.advance(bytes);
+        let protect = self.protect(trace.now, &meta, &fragment, &payload);
+        match protect {
+            Protect::Send(trailer) => Some(Source { esi: esi as u32, fragment, payload, trailer }),
+            Protect::Hold => None,
+        }
+    }
+
+    fn protect(&mut self, now: Time, meta: &SourceMeta, fragment: &Fragment, payload: &Bytes) -> Protect {
+        if !self.coded {
+            return self.encoder.push_source(now, meta, &Bytes::new());
+        }
+        let protect = self.encoder.push_source(now, meta, &unit::seal(fragment, payload));
+        if meta.frame_end && self.queue.is_empty() {
+            self.encoder.flush(now, Flush::FrameEnd);
+        }
+        protect
+    }
+
+    /// A packet with data, to which feedback is expected.
+    fn stamp_data(&mut self, now: Time, body: Body) -> Packet {
+        self.last_data = Some(self.next_number);
+        self.unanswered.since.get_or_insert(now);
+        self.stamp(now, body)
+    }
+
+    fn measure(&mut self, trace: &mut Trace, feedback: &Feedback) {
+        // An echo from the future is a lie, and one of half an hour ago as well.
+        let passed = (trace.now.as_micros() as u32).wrapping_sub(feedback.echo);
+        let Some(sample) = passed.checked_sub(feedback.held).filter(|micros| *micros < u32::MAX / 2) else {
+            return;
+        };
+        let sample = Duration::from_micros(u64::from(sample));
+        self.round_trip.update(sample);
+        trace.tell(Event::RoundTrip(sample));
+    }
+
+    /// Hands the account of losses to the code and to the rate.
+    fn report(&mut self, now: Time, before: &Losses, feedback: &Feedback) {
+        let losses = &feedback.losses;
+        let report = LossReport {
+            expected: losses.expected.wrapping_sub(before.expected),
+            lost: losses.lost.wrapping_sub(before.lost),
+            residual: losses.residual.wrapping_sub(before.residual),
+            runs: std::array::from_fn(|class| losses.runs[class].wrapping_sub(before.runs[class])),
+            deficit_max: losses.deficit,
+            round_trip: self.round_trip.smoothed(),
+        };
+        if let Some(round_trip) = report.round_trip {
+            self.rate.handle_feedback(&Sample {
+                now,
+                delay: feedback.delay,
+                round_trip,
+                expected: report.expected,
+                lost: report.lost,
+                limited: std::mem::take(&mut self.limited),
+            });
+        }
+        self.encoder.handle_report(now, &report);
+        if let Some(last) = expand(feedback.floor, self.next_esi).filter(|floor| *floor <= self.next_esi) {
+            if let Some(last) = last.checked_sub(1) {
+                self.encoder.handle_ack(last as u32);
+            }
+        }
+    }
+
+    /// No feedback came in time.
+    fn handle_silence(&mut self, now: Time) {
+        let unheard =
+            self.last_data.map_or(0, |last| last - self.largest.map_or(0, |largest| largest.min(last)));
+        if unheard >= SILENCE_PACKETS {
+            self.rate.handle_silence();
+        }
+        self.unanswered.times += 1;
+        let probes = self.next_esi.checked_sub(1).is_some_and(|last| self.resend.probe(last));
+        self.unanswered.since = (probes || unheard >= SILENCE_PACKETS).then_some(now);
+        if self.unanswered.times >= SILENCES_MAX {
+            self.unanswered = Unanswered::default();
+        }
+    }
+
+    /// When feedback counts as missing.
+    fn answer_due(&self) -> Option<Time> {
+        let Unanswered { since, times } = self.unanswered;
+        Some(since? + self.timeout() * (1 << times))
+    }
+
+    /// How long a packet takes, as far as this end can know.
+    fn one_way(&self) -> Duration {
+        self.round_trip.smoothed().unwrap_or(Duration::ZERO) / 2
+    }
+}
+
+/// Which share of the bytes on the wire the application's bytes are, over the last megabyte or two.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    payload: u64,
+    wire: u64,
+}
+
+impl Share {
+    fn new(payload_max: usize, datagram: u16) -> Self {
+        Self { payload: payload_max as u64, wire: u64::from(datagram) + u64::from(IP_UDP_HEADER) }
+    }
+
+    fn note(&mut self, packet: &Packet, size: u32) {
+        if let Body::Source(source) = &packet.body {
+            self.payload += source.payload.len() as u64;
+        }
+        self.wire += u64::from(size);
+        if self.wire > SHARE_MEMORY {
+            self.payload /= 2;
+            self.wire /= 2;
+        }
+    }
+
+    fn get(&self) -> f64 {
+        self.payload as f64 / self.wire as f64
+    }
+}
+
+/// The least payload of a packet: twice [`Frame::HEAD_MAX`], so that a head fits into a half of it.
+/// A datagram too small even for this much becomes larger than configured.
+const PAYLOAD_LEAST: usize = 2 * Frame::HEAD_MAX;
+
+/// Packets without any answer that show that the path, and not only the last packet, is gone.
+const SILENCE_PACKETS: u64 = 10;
+
+/// How often an answer is waited for, each time twice as long, before the other end counts as gone:
+/// eight times are 25 seconds where an answer takes 100 ms.
+const SILENCES_MAX: u32 = 8;
+
+/// Bytes on the wire after which the past counts half.
+const SHARE_MEMORY: u64 = 1 << 20;

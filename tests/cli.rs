@@ -240,6 +240,30 @@ fn schemas_fit_what_they_describe() {
 }
 
 #[test]
+fn the_exit_code_tells_whether_the_expectations_are_met() {
+    for (rule, code) in [("1 < 2", 0), ("1 > 2", 99)] {
+        let folder = folder(RIGHT.replacen("udp-rs.age_p99_ms < 0.5 * tcp-cubic.age_p99_ms", rule, 1));
+        let output = fhsim(folder.path())
+            .args(["run", "a.toml", "--seed", "1"])
+            .assert()
+            .code(code)
+            .get_output()
+            .clone();
+        let (result, said) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(result.contains("tcp-cubic") && result.is_ascii(), "{result}");
+        assert!(!result.contains("verdict") && said.contains("verdict") && said.contains(rule), "{said}");
+        let quiet = fhsim(folder.path())
+            .args(["run", "a.toml", "--seed", "1", "-q"])
+            .assert()
+            .code(code)
+            .get_output()
+            .clone();
+        assert!(quiet.stderr.is_empty());
+    }
+}
+
+#[test]
 fn results_go_into_a_folder_that_holds_nothing_else() {
     let folder = folder(RIGHT);
     let run = || {

@@ -19,7 +19,7 @@ pub(super) fn tell(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
-/// How a table on stdout may look. Colors are taken out again by [`print`] where they do not belong.
+/// How a table on stdout may look. Colors are taken out again by [`print()`] where they do not belong.
 pub(super) fn look() -> Look {
     Look { unicode: unicode(), styled: true }
 }

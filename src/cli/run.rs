@@ -69,6 +69,10 @@ impl Run {
         }
         let seeds = self.seeds(&draft);
         let outcome = self.simulate(&draft, &seeds)?;
+        if outcome.seeds.is_empty() {
+            output::tell("interrupted before any seed was complete");
+            return Ok(Exit::Interrupted);
+        }
         let rules = scenario::rules(&draft.file);
         let expectations: Vec<(Rule, Evaluation)> = rules
             .into_iter()

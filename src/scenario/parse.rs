@@ -149,7 +149,7 @@ fn translate(error: &toml::de::Error, sources: &Sources) -> Problem {
     if message.starts_with("unknown field") || message.starts_with("unknown variant") {
         let word = in_marks.next().unwrap_or_default();
         let known: Vec<&str> = in_marks.collect();
-        let what = if sources.text_at(&span).starts_with(['"', '\'']) { "value" } else { "key" };
+        let what = if message.starts_with("unknown field") { "key" } else { "choice" };
         return Problem::unknown(span, what, word, &known);
     }
     if let Some(key) = missing_key(message) {
@@ -268,7 +268,7 @@ mod tests {
             [
                 "a unit is missing",
                 "unknown key `rat`",
-                "unknown key `xxor`",
+                "unknown choice `xxor`",
                 "`20 parsecs` is not a duration"
             ]
         );

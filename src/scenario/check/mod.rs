@@ -345,3 +345,140 @@ const ENTRIES_MAX: usize = 100;
 fn metric_names() -> Vec<&'static str> {
     METRICS.iter().map(|metric| metric.key).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    const RIGHT: &str = r#"
+        duration = "10s"
+        [traffic.down.screen]
+        constant = { rate = "30Hz", size = "5kB" }
+        [channel.radio]
+        two-state = { good = "900ms", bad = "60ms" }
+        [path.down]
+        delay = "20ms"
+        [path.up]
+        [contender.udp]
+        udp = {}
+    "#;
+
+    /// What is wrong with the right scenario after these overrides.
+    fn said(sets: &[&str]) -> Vec<String> {
+        let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+        match parse(Sources::built_in("a.toml", RIGHT), &sets) {
+            Ok(_) => Vec::new(),
+            Err(problems) => {
+                problems.list().iter().map(|one| format!("{}: {}", one.title, one.label)).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn values_at_the_ends_of_their_range_are_right() {
+        for sets in [
+            &["duration=1s", "measure.warm-up=0ms", "measure.drain=60s"][..],
+            &["seeds=10000", "session.count=101"],
+            &["path.down.loss.gilbert={ p = \"1%\", r = 1 }"],
+            &["path.down.loss.gilbert={ loss = \"50%\", burst = 1 }"],
+            &[
+                "path.down.loss.gilbert-elliott={ loss = \"5%\", burst = 10, bad-loss = 0.5, good-loss = \"0.1%\" }",
+            ],
+            &[
+                "path.down.loss.channel={ channel = \"radio\" }",
+                "path.down.outage={ channel = \"radio\", mode = \"drop\" }",
+            ],
+            &["path.down.jitter.uniform={ mean = \"10ms\", deviation = \"5.7735ms\" }"],
+            &["path.down.bottleneck={ rate = \"1kbit/s\", channel = \"radio\", bad-factor = 0 }"],
+            &["path.down.outage={ at = [\"1s\", \"3s\"], for = \"2s\", every = \"4s\" }"],
+            &["contender.udp.udp.fec.reed-solomon={ source = 254, repair = 1, flush = \"off\" }"],
+            &["contender.udp.udp.fec.reed-solomon.per-frame={ percent = 400, minimum = 0 }"],
+            &[
+                "contender.udp.udp.fec=none",
+                "contender.udp.udp.rate=fixed",
+                "contender.udp.udp.pace=10kbit/s",
+            ],
+            &["neighbour.download.tcp={}", "channel.oven.periodic={ period = \"20ms\", bad = \"20ms\" }"],
+        ] {
+            assert_eq!(said(sets), Vec::<String>::new(), "{sets:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_says_what_could() {
+        for (sets, expected) in [
+            (&["format=2"][..], "format 2 is not known: this version knows format 1"),
+            (&["duration=3601s"], "3601s is out of range: must be from 1s to 3600s"),
+            (&["seeds=0"], "0 is out of range: must be from 1 to 10000"),
+            (&["session.count=102"], "102 sessions need as many ports: there are 101"),
+            (
+                &["measure.warm-up=10s"],
+                "the warm-up leaves nothing to measure: must be shorter than the duration, 10 s",
+            ),
+            (
+                &["path.mtu=500", "contender.udp.udp.datagram=300"],
+                "500 is out of range: must be from 576 to 65535",
+            ),
+            (&["contender.udp.udp.datagram=1501"], "1501 is out of range: must be from 200 to 1500"),
+            (&["path.down.loss.gilbert.p=1%"], "the key `r` is missing: needed beside this"),
+            (
+                &["path.down.loss.gilbert={ loss = \"90%\", burst = 2 }"],
+                "bursts this short cannot make so much loss: at least 9.000 for a loss of 90 %",
+            ),
+            (
+                &["path.down.loss.gilbert={ loss = 1, burst = 2 }"],
+                "bursts this short cannot make so much loss: a loss of all packets has no bursts: use `iid`",
+            ),
+            (
+                &["path.down.loss.gilbert-elliott={ loss = 0.6, burst = 4, bad-loss = 0.5 }"],
+                "a mean loss of 60 % cannot be: must be from good-loss (0 %) to bad-loss (50 %)",
+            ),
+            (&["path.down.loss.channel.channel=rodio"], "unknown channel `rodio`: did you mean `radio`?"),
+            (
+                &["path.down.jitter.uniform={ mean = \"10ms\", deviation = \"6ms\" }"],
+                "this jitter would be negative at times: at most 5.774 ms with this mean",
+            ),
+            (
+                &["path.down.bottleneck={ rate = \"1Mbit/s\", bad-factor = 0.5 }"],
+                "the key `channel` is missing: needed beside this",
+            ),
+            (
+                &["path.down.bottleneck={ rate = \"1Mbit/s\", queue.droptail = \"0 packets\" }"],
+                "a queue that holds nothing drops everything: must be above 0",
+            ),
+            (
+                &["path.down.outage={ at = [\"1s\", \"2s\"], for = \"2s\" }"],
+                "the times must rise: begins before the one at 1 s is over",
+            ),
+            (
+                &["path.down.outage={ mode = \"drop\" }"],
+                "one of `at`, `random`, `channel` is missing: exactly one is needed here",
+            ),
+            (&["contender.udp.udp.pace=1Mbit/s"], "`pace` has no effect here: belongs to `rate = \"fixed\"`"),
+            (
+                &["contender.udp.udp.fec.reed-solomon.source=5"],
+                "the key `repair` is missing: needed beside this",
+            ),
+            (
+                &["contender.\"a b\".tcp={}"],
+                "`a b` is no name for a contender: a letter, then at most 31 letters, digits, `-`, `_` or `.`",
+            ),
+            (&["expect.baseline=tcp"], "unknown contender `tcp`: did you mean `udp`?"),
+            (
+                &["channel.radio.periodic={ period = \"20ms\", bad = \"21ms\" }"],
+                "21ms is out of range: must be from 1ns to 20ms",
+            ),
+        ] {
+            assert!(said(sets).iter().any(|one| one == expected), "{sets:?}: {:?}", said(sets));
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_no_frame_can_meet_is_a_warning() {
+        let late = ["traffic.down.screen.deadline=20ms".to_owned()];
+        let draft = parse(Sources::built_in("a.toml", RIGHT), &late).unwrap();
+        assert_eq!(warnings(&draft.file).len(), 1);
+        assert!(warnings(&parse(Sources::built_in("a.toml", RIGHT), &[]).unwrap().file).is_empty());
+    }
+}

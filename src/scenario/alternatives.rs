@@ -27,6 +27,9 @@ const TABLES: &[(&[&str], &[&[&str]])] = &[
     (&["path", "*", "outage"], &[&["at", "for", "every"], &["random"], &["channel"]]),
 ];
 
+/// The first alternatives of the tables in which nothing else may be.
+const CHOICES: &[&str] = &["none", "two-state", "uniform", "iid"];
+
 const APPLICATIONS: &[&[&str]] = &[&["trace"], &["constant"], &["desktop"], &["keystrokes"], &["bulk"]];
 const TRANSPORTS: &[&[&str]] = &[&["tcp"], &["udp"]];
 const CHAINS: &[&[&str]] = &[&["p", "r"], &["loss", "burst"]];
@@ -59,12 +62,18 @@ pub(super) fn take_clashes(root: &mut DeTable<'_>) -> Vec<Problem> {
         else {
             return;
         };
+        let firsts: Vec<&str> = alternatives.iter().map(|one| one[0]).collect();
+        let choice = CHOICES.contains(&firsts[0]);
         let (clashes, fits): (Vec<_>, Vec<_>) = mem::take(table)
             .into_iter()
-            .partition(|(key, _)| of_key(key.get_ref()).is_some_and(|alternative| alternative != kept));
+            .partition(|(key, _)| of_key(key.get_ref()).map_or(choice, |alternative| alternative != kept));
         *table = fits.into_iter().collect();
         problems.extend(clashes.iter().map(|(key, _)| {
-            let title = format!("`{}` and `{first}` exclude each other", key.get_ref());
+            let word = key.get_ref();
+            if of_key(word).is_none() {
+                return Problem::unknown(key.span(), "choice", word, &firsts);
+            }
+            let title = format!("`{word}` and `{first}` exclude each other");
             Problem::at(key.span(), title).label(format!("`{first}` is already there"))
         }));
     });

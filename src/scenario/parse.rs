@@ -164,6 +164,14 @@ fn translate(error: &toml::de::Error, sources: &Sources) -> Problem {
     if let Some((found, expected)) = wrong_type(message) {
         return Problem::at(span, format!("expected {expected}, found {found}"));
     }
+    if message.starts_with("wanted exactly 1 element") {
+        let none = message.ends_with("found 0 elements");
+        let title = if none { "the name of a model is missing" } else { "too many keys" };
+        return Problem::at(span, title).label("exactly one is needed here");
+    }
+    if message.starts_with("wanted string or table") {
+        return Problem::at(span, "expected a word in quotes or a table");
+    }
     let mut lines = message.lines();
     let mut problem = Problem::at(span, lines.next().unwrap_or_default());
     if let Some(label) = lines.next() {
@@ -179,6 +187,7 @@ fn wrong_type(message: &str) -> Option<(String, String)> {
     let expected = match expected {
         "u32" | "u16" | "u64" => "a whole number, 0 or above",
         "f64" => "a number",
+        "a sequence" => "an array",
         "a boolean" => "`true` or `false`",
         _ if expected.starts_with("struct ") => "a table",
         _ => expected,
@@ -279,6 +288,12 @@ mod tests {
         let text = WHOLE
             .replace("loss.iid.rate = \"1%\"", "loss.iid.rate = \"1%\"\nloss.gilbert = { p = 0.1, r = 0.5 }");
         assert_eq!(problems(&text, &[]), ["`gilbert` and `iid` exclude each other"]);
+    }
+
+    #[test]
+    fn an_unknown_model_beside_a_known_one_is_unknown() {
+        assert_eq!(problems(WHOLE, &["path.down.loss.gilbrt.p=1%"]), ["unknown choice `gilbrt`"]);
+        assert_eq!(problems(WHOLE, &["path.down.loss={}"]), ["the name of a model is missing"]);
     }
 
     #[test]

@@ -143,6 +143,16 @@ pub trait FrameTransport: Endpoint {
     fn request_refresh(&mut self, now: Time, frame: FrameId);
 }
 
+/// What a transport does with a frame that would come after its deadline even if it were sent at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stale {
+    /// It is sent all the same.
+    #[default]
+    Keep,
+    /// It is dropped, unless some of it has been sent.
+    Drop,
+}
+
 /// What a transport tells its application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrameEvent {

@@ -213,7 +213,10 @@ impl Books {
         for class in Class::ALL {
             let (account, held) = (self.packets[class as usize], held[class as usize]);
             if account.under_way() != held {
-                violation(format!("{class:?}: {account:?} leave {} under way, not {held}", account.under_way()));
+                violation(format!(
+                    "{class:?}: {account:?} leave {} under way, not {held}",
+                    account.under_way()
+                ));
             }
         }
         let repairs = self.packets[Class::Repair as usize].delivered;

@@ -28,6 +28,10 @@ pub mod session;
 pub mod traffic;
 
 // Running and measuring.
+pub mod ledger;
+
+pub mod drive;
+
 pub mod measure;
 
 pub mod scenario;

@@ -13,7 +13,7 @@ use framehawk_sim::report::json::Report;
 use framehawk_sim::report::{csv, table, verdict};
 use framehawk_sim::runner::{self, Conduct, Outcome};
 use framehawk_sim::scenario::expect::{Evaluation, Rule};
-use framehawk_sim::scenario::{self, Draft};
+use framehawk_sim::scenario::{self, Draft, Scenario};
 
 use super::progress::Bar;
 use super::selection::{Selection, seed_range};
@@ -68,7 +68,8 @@ impl Run {
             claim(folder)?;
         }
         let seeds = self.seeds(&draft);
-        let outcome = self.simulate(&draft, &seeds)?;
+        let scenario = Scenario::new(&draft)?;
+        let outcome = self.simulate(&scenario, &seeds)?;
         if outcome.seeds.is_empty() {
             output::tell("interrupted before any seed was complete");
             return Ok(Exit::Interrupted);
@@ -113,7 +114,7 @@ impl Run {
         }
     }
 
-    fn simulate(&self, draft: &Draft, seeds: &[u64]) -> anyhow::Result<Outcome> {
+    fn simulate(&self, scenario: &Scenario, seeds: &[u64]) -> anyhow::Result<Outcome> {
         let cancelled = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&cancelled);
         // The first Ctrl-C ends the run with what is complete, the second at once.
@@ -125,9 +126,9 @@ impl Run {
         .context("cannot listen to Ctrl-C")?;
         let bar = Bar::new(!self.quiet && output::stderr_is_terminal());
         let conduct = Conduct { threads: self.threads, cancelled: &cancelled, progress: &bar };
-        let outcome = runner::run(draft, seeds, &conduct);
+        let outcome = runner::run(scenario, seeds, &conduct);
         bar.finish();
-        Ok(outcome)
+        Ok(outcome?)
     }
 
     /// A command that gives the same result; what cannot change it is left out.

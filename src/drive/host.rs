@@ -3,9 +3,7 @@
 use std::fmt;
 
 use super::datagram::{Carried, Datagram};
-use crate::endpoint::{
-    Arrival, Direction, Endpoint, Flow, FrameEvent, FrameTransport, Transmit,
-};
+use crate::endpoint::{Arrival, Direction, Endpoint, Flow, FrameEvent, FrameTransport, Transmit};
 use crate::record::{Event, Record, Sink};
 use crate::time::Time;
 use crate::traffic::{Captured, Viewer, Workload};
@@ -22,19 +20,19 @@ pub struct Host {
     workload: Option<Box<dyn Workload>>,
     /// When the workload stops; what it has captured by then may still arrive.
     until: Time,
-    viewer: Viewer,
+    viewer: Option<Viewer>,
 }
 
 impl Host {
     /// An end that sends the frames of `workload` (if any) captured before `until` in `direction`, and
-    /// shows what comes the other way to `viewer`.
+    /// shows what comes the other way to `viewer`, if anybody looks.
     pub fn new<T>(
         flow: Flow,
         direction: Direction,
         transport: T,
         workload: Option<Box<dyn Workload>>,
         until: Time,
-        viewer: Viewer,
+        viewer: Option<Viewer>,
     ) -> Self
     where
         T: FrameTransport + fmt::Debug + 'static,
@@ -54,12 +52,14 @@ impl Host {
         while self.capture_at().is_some_and(|at| at <= now) {
             let Some(workload) = &mut self.workload else { return };
             let (rate, backlog) = (self.transport.rate_estimate(), self.transport.backlog());
-            let Captured { frame, regions } = workload.capture(now, rate, backlog);
+            let Some(captured) = workload.capture(now, rate, backlog) else { continue };
+            let Captured { frame, regions, again } = captured;
             let event = Event::FrameCaptured {
                 frame: frame.id,
                 bytes: frame.size,
                 deadline: frame.deadline,
                 regions,
+                again,
             };
             sink.record(&Record { at: now, flow: self.flow, direction: self.direction, event });
             self.transport.offer(now, frame, sink);
@@ -70,21 +70,19 @@ impl Host {
     /// Passes on what the transport has to tell.
     fn tell_applications(&mut self, now: Time, sink: &mut dyn Sink) {
         while let Some(event) = self.transport.poll_event() {
-            let missing = match event {
-                FrameEvent::Delivered(delivered) => self.viewer.handle_delivered(now, &delivered, sink),
-                FrameEvent::Lost(frame) => self.viewer.handle_lost(now, frame, sink),
-                FrameEvent::Dropped(frame) => {
-                    if let Some(workload) = &mut self.workload {
-                        workload.handle_dropped(now, frame);
-                    }
+            let missing = match (event, &mut self.viewer, &mut self.workload) {
+                (FrameEvent::Delivered(frame), Some(viewer), _) => viewer.handle_delivered(now, &frame, sink),
+                (FrameEvent::Lost(frame), Some(viewer), _) => viewer.handle_lost(now, frame, sink),
+                (FrameEvent::Dropped(frame), _, Some(workload)) => {
+                    workload.handle_dropped(now, frame);
                     None
                 }
-                FrameEvent::RefreshRequested(frame) => {
-                    if let Some(workload) = &mut self.workload {
-                        workload.handle_refresh_request(now, frame);
-                    }
+                (FrameEvent::RefreshRequested(frame), _, Some(workload)) => {
+                    workload.handle_refresh_request(now, frame);
                     None
                 }
+                // What nobody is interested in.
+                _ => None,
             };
             if let Some(frame) = missing {
                 self.transport.request_refresh(now, frame);

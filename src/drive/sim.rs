@@ -6,7 +6,7 @@
 
 use super::alarms::Alarms;
 use crate::endpoint::{Direction, Endpoint, Flow};
-use crate::impair::Link;
+use crate::impair::link::Link;
 use crate::record::Sink;
 use crate::time::Time;
 

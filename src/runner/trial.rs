@@ -3,14 +3,15 @@
 use crate::drive::host::Host;
 use crate::drive::sim::Simulation;
 use crate::endpoint::{Direction, Flow};
-use crate::impair::{Link, RateConfig};
+use crate::impair::config::RateConfig;
+use crate::impair::link::Link;
 use crate::ledger::{Imbalance, Ledger};
 use crate::measure::{MeasureConfig, Metrics, Summary};
 use crate::rng::Seed;
 use crate::scenario::{Contender, Protocol, Scenario};
 use crate::session::ports::{Exhausted, PortAllocator};
 use crate::time::Time;
-use crate::traffic::{Viewer, WorkloadConfig};
+use crate::traffic::WorkloadConfig;
 use crate::units::Bitrate;
 use crate::{tcp, transport};
 
@@ -62,7 +63,8 @@ fn capacity(scenario: &Scenario) -> Option<Bitrate> {
 /// Both ends of every session of the contender, and of every neighbor behind them.
 fn sessions(scenario: &Scenario, contender: &Contender, seed: Seed) -> Vec<[Host; 2]> {
     let traffic = |direction| scenario.traffic.get(direction);
-    let own = (0..scenario.sessions).map(|_| (&contender.protocol, [traffic(Direction::Down), traffic(Direction::Up)]));
+    let own = (0..scenario.sessions)
+        .map(|_| (&contender.protocol, [traffic(Direction::Down), traffic(Direction::Up)]));
     let neighbors = scenario.neighbours.iter().flat_map(|neighbor| {
         (0..neighbor.count).map(|_| (&neighbor.protocol, [Some(&neighbor.traffic), None]))
     });
@@ -84,23 +86,35 @@ fn session(
         traffic[direction as usize].map(|config| config.workload(seed, flow, direction))
     };
     // What travels in a direction is looked at at its far end.
-    let viewer = |direction: Direction| match traffic[direction as usize] {
-        Some(config) => config.viewer(flow, direction),
-        None => Viewer::of_nothing(flow, direction),
-    };
+    let viewer =
+        |direction: Direction| traffic[direction as usize].map(|config| config.viewer(flow, direction));
     match protocol {
         Protocol::Tcp(config) => {
             let [server, person] = tcp::connection(config, flow, seed);
             [
-                Host::new(flow, Direction::Down, server, workload(Direction::Down), until, viewer(Direction::Up)),
-                Host::new(flow, Direction::Up, person, workload(Direction::Up), until, viewer(Direction::Down)),
+                Host::new(
+                    flow,
+                    Direction::Down,
+                    server,
+                    workload(Direction::Down),
+                    until,
+                    viewer(Direction::Up),
+                ),
+                Host::new(
+                    flow,
+                    Direction::Up,
+                    person,
+                    workload(Direction::Up),
+                    until,
+                    viewer(Direction::Down),
+                ),
             ]
         }
-        Protocol::Udp { down, up, scheme } => [(Direction::Down, down), (Direction::Up, up)].map(
-            |(direction, config)| {
+        Protocol::Udp { down, up, scheme } => {
+            [(Direction::Down, down), (Direction::Up, up)].map(|(direction, config)| {
                 let end = transport::End::new(flow, direction, config, scheme.encoder(), scheme.decoder());
                 Host::new(flow, direction, end, workload(direction), until, viewer(direction.reverse()))
-            },
-        ),
+            })
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! | a tree, with the overrides of the command line | `parse`, `overrides`, `alternatives` |
 //! | typed keys, each with its place | `file`, `place`, `quantity` |
 //! | ranges, names, rules | `check`, `expect` |
+//! | what it means | `lower` |
 //! | errors as rustc draws them | `problem`, `nearest` |
 
 mod alternatives;
@@ -13,6 +14,7 @@ pub mod built_in;
 mod check;
 pub mod expect;
 pub mod file;
+mod lower;
 mod nearest;
 mod overrides;
 mod parse;
@@ -22,5 +24,6 @@ pub mod quantity;
 pub mod source;
 
 pub use check::{rules, warnings};
+pub use lower::{Contender, Directions, Neighbour, Protocol, Scenario};
 pub use nearest::nearest;
 pub use parse::{Draft, parse};

@@ -26,6 +26,11 @@ impl PortRange {
         if lowest == 0 || highest < lowest { None } else { Some(Self { lowest, highest }) }
     }
 
+    /// The lowest and the highest port.
+    pub const fn ends(self) -> (u16, u16) {
+        (self.lowest, self.highest)
+    }
+
     /// The ports, lowest first.
     pub const fn ports(self) -> RangeInclusive<u16> {
         self.lowest..=self.highest

@@ -33,7 +33,9 @@ use self::receiver::Receiver;
 pub use self::segment::{Handshake, SackBlocks, Segment};
 use self::sender::{Outgoing, Sender};
 use self::stream::{Book, Reader, Writer};
-use crate::endpoint::{Arrival, Class, Direction, Ecn, Endpoint, Flow, FrameEvent, FrameTransport, Transmit};
+use crate::endpoint::{
+    Arrival, Class, Direction, Ecn, Endpoint, Flow, FrameEvent, FrameTransport, Stale, Transmit,
+};
 use crate::frame::{Frame, FrameId};
 use crate::record::{Arrived, Event, Record, Sink};
 use crate::rng::Seed;
@@ -70,16 +72,6 @@ impl Default for Config {
             receive_buffer: ByteSize::new(16 << 20),
         }
     }
-}
-
-/// What happens to a frame that would come after its deadline even if it were sent at once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stale {
-    /// It is sent all the same.
-    #[default]
-    Keep,
-    /// It is dropped, unless some of it has been written to the socket.
-    Drop,
 }
 
 /// The two ends of a connection of session `flow`: the server's, which sends down, and the client's,

@@ -8,12 +8,10 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::endpoint::FrameEvent;
+use crate::endpoint::{FrameEvent, Stale};
 use crate::frame::{Delivered, Frame, FrameId};
 use crate::time::{Duration, Time};
 use crate::units::ByteSize;
-
-use super::Stale;
 
 /// Bytes that mark a message in the stream: its length and its number.
 const FRAMING: u64 = 8;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::endpoint::{Arrival, Direction, Ecn, Endpoint, Flow, FrameEvent, FrameTransport, Transmit};
+use crate::endpoint::{Arrival, Direction, Ecn, Endpoint, Flow, FrameEvent, FrameTransport, Stale, Transmit};
 use crate::fec::{Decoder, Encoder};
 use crate::frame::{Frame, FrameId};
 use crate::record::{Event, Malformed, Sink};
@@ -46,7 +46,9 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use packet::{Body, Packet};
+pub use packet::Packet;
+
+use packet::Body;
 use rate::Rate;
 use receiver::Receiver;
 use reporter::Reporter;
@@ -97,16 +99,6 @@ pub enum Retransmit {
     Deadline,
     /// Until they arrive or leave the receiver's window.
     Always,
-}
-
-/// What becomes of a frame that would come too late.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stale {
-    /// It is sent.
-    #[default]
-    Keep,
-    /// It is dropped, unless some of it was sent.
-    Drop,
 }
 
 /// How much later a packet may come than those sent after it before it counts as lost.

@@ -25,7 +25,8 @@ use super::rtt::RoundTrip;
 use super::trace::Trace;
 use super::unit;
 use super::window::expand;
-use super::{Config, Retransmit, Stale};
+use super::{Config, Retransmit};
+use crate::endpoint::Stale;
 
 /// The sending half of an end.
 #[derive(Debug)]

@@ -99,7 +99,7 @@ impl Checker<'_> {
         self.written(&file.duration, Duration::from_secs(1), Duration::from_secs(3600));
         self.number(&file.seeds, 1..=10_000);
         self.number(&file.session.count, 1..=1000);
-        let ports = file.session.ports.count();
+        let ports = file.session.ports.len() as u32;
         if file.session.count.value > ports {
             let title = format!("{} sessions need as many ports", *file.session.count);
             let written = file.session.ports.written();
@@ -222,7 +222,7 @@ impl Checker<'_> {
             Fec::None => {}
             Fec::Repeat(repeat) => {
                 self.number(&repeat.copies, 1..=4);
-                self.written(&repeat.spacing, Duration::ZERO, Duration::from_secs(1));
+                self.number(&repeat.spacing, 0..=256);
             }
             Fec::Xor(xor) => {
                 self.number(&xor.source, 1..=100);

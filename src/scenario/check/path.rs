@@ -37,25 +37,23 @@ impl Checker<'_> {
     }
 
     fn jitter(&mut self, jitter: &Jitter) {
-        let (Jitter::Uniform(spread)
-        | Jitter::Normal(spread)
-        | Jitter::Pareto(spread)
-        | Jitter::Gamma(spread)) = jitter;
-        self.written(&spread.mean, Duration::ZERO, SPREAD_MAX);
-        self.written(&spread.deviation, Duration::from_nanos(1), SPREAD_MAX);
-        self.correlation(&spread.correlation);
-        if matches!(jitter, Jitter::Pareto(_) | Jitter::Gamma(_)) && spread.mean.is_zero() {
-            let problem = Problem::at(spread.mean.span(), "this distribution has a mean above 0");
-            self.problems.push(problem.label("must be above 0"));
-        }
-        // A uniform distribution of this deviation reaches √3 of it below its mean.
-        let widest = spread.mean.mul_f64(1.0 / libm::sqrt(3.0));
-        if matches!(jitter, Jitter::Uniform(_)) && spread.deviation.value > widest + Duration::from_micros(1)
-        {
-            let problem = Problem::at(spread.deviation.span(), "this jitter would be negative at times");
-            let label = format!("at most {:.3} ms with this mean", widest.as_millis_f64());
-            self.problems.push(problem.label(label));
-        }
+        let least = Duration::from_nanos(1);
+        let correlation = match jitter {
+            Jitter::Uniform(one) => {
+                self.written(&one.max, least, SPREAD_MAX);
+                &one.correlation
+            }
+            Jitter::Normal(one) => {
+                self.written(&one.deviation, least, SPREAD_MAX);
+                &one.correlation
+            }
+            Jitter::Pareto(one) | Jitter::Gamma(one) => {
+                self.written(&one.mean, least, SPREAD_MAX);
+                self.written(&one.deviation, least, SPREAD_MAX);
+                &one.correlation
+            }
+        };
+        self.correlation(correlation);
     }
 
     fn loss(&mut self, loss: &Loss) {

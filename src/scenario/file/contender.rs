@@ -101,8 +101,8 @@ pub struct Udp {
     /// How the sending rate is controlled. Default `"none"`; a contender without congestion control is
     /// marked so in the results.
     pub rate: RateControl,
-    /// The rate of `rate = "fixed"`, all headers counted. From 10 kbit/s to 100 Gbit/s; default: 1.5
-    /// times what the traffic and its repair packets need on average.
+    /// The rate of `rate = "fixed"`, all headers counted. From 10 kbit/s to 100 Gbit/s; default: the
+    /// bottleneck's rate shared evenly by the sessions, and no pacing where it has no constant rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pace: Option<At<Bitrate>>,
     /// How many later packets must have arrived before a missing one counts as lost rather than late.
@@ -171,10 +171,10 @@ pub enum Fec {
 pub struct Repeat {
     /// How many copies follow the first. From 1 to 4.
     pub copies: At<u32>,
-    /// The time from one copy to the next, so that one burst does not take all. At most 1 s, default
-    /// `"0ms"`.
+    /// How many source packets leave between one copy and the next, so that one burst does not take all.
+    /// From 0 (back to back) to 256, default 0.
     #[serde(default = "default_spacing")]
-    pub spacing: At<Duration>,
+    pub spacing: At<u32>,
 }
 
 /// One repair packet for several source packets.
@@ -231,6 +231,6 @@ fn default_count() -> At<u32> {
     At::default_of(1)
 }
 
-fn default_spacing() -> At<Duration> {
-    At::default_of(Duration::ZERO)
+fn default_spacing() -> At<u32> {
+    At::default_of(0)
 }

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::place::{At, Named};
-use super::quantity::{Frequency, PortRange};
+use super::quantity::Frequency;
+use crate::session::ports::PortRange;
 use crate::time::Duration;
 
 pub mod channel;

@@ -74,24 +74,51 @@ pub struct Link {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Jitter {
-    /// Evenly spread around the mean.
-    Uniform(Spread),
-    /// The normal distribution, cut off at 0.
-    Normal(Spread),
+    /// Everything from nothing to a largest delay alike.
+    Uniform(UniformJitter),
+    /// The normal distribution around `delay`; the whole delay is never below 0.
+    Normal(NormalJitter),
     /// The Pareto distribution: mostly short, now and then very long.
     Pareto(Spread),
     /// The gamma distribution: never below 0, with a tail; fits queues of others.
     Gamma(Spread),
 }
 
-/// The parameters of a random part of the delay.
+/// Every delay alike.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct UniformJitter {
+    /// The largest delay, which comes on top of `delay`. Above 0 and at most 10 s.
+    pub max: At<Duration>,
+    /// How much a packet's jitter is like the one before it. From 0 to below 1, default 0.
+    #[serde(default = "default_zero")]
+    pub correlation: At<f64>,
+    /// Whether a packet may overtake one with more jitter. Default `false`: it waits.
+    #[serde(default)]
+    pub reorder: bool,
+}
+
+/// Sometimes more than `delay`, sometimes less.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct NormalJitter {
+    /// The standard deviation. Above 0 and at most 10 s.
+    pub deviation: At<Duration>,
+    /// How much a packet's jitter is like the one before it. From 0 to below 1, default 0.
+    #[serde(default = "default_zero")]
+    pub correlation: At<f64>,
+    /// Whether a packet may overtake one with more jitter. Default `false`: it waits.
+    #[serde(default)]
+    pub reorder: bool,
+}
+
+/// Mostly short, with a tail.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Spread {
-    /// Its mean, which comes on top of `delay`. At most 10 s.
+    /// Its mean, which comes on top of `delay`. Above 0 and at most 10 s.
     pub mean: At<Duration>,
-    /// Its standard deviation. Above 0 and at most 10 s; `uniform` allows at most the mean divided by
-    /// the square root of 3, so that no delay is negative.
+    /// Its standard deviation. Above 0 and at most 10 s.
     pub deviation: At<Duration>,
     /// How much a packet's jitter is like the one before it. From 0 to below 1, default 0.
     #[serde(default = "default_zero")]

@@ -6,12 +6,14 @@ use crate::fec::reed_solomon::{PerFrame, PerPackets};
 use crate::fec::repeat::Repeat;
 use crate::fec::xor::Xor;
 use crate::scenario::file::ScenarioFile;
-use crate::scenario::file::contender::{self as written, Congestion, Contender, Fec, RateControl, Stale, Tcp, Udp};
+use crate::scenario::file::contender::{
+    self as written, Congestion, Contender, Fec, RateControl, Stale, Tcp, Udp,
+};
 use crate::scenario::file::path::Link;
 use crate::scenario::problem::Problem;
 use crate::scenario::quantity::Flush;
 use crate::time::Duration;
-use crate::transport::rate::Rate;
+use crate::transport::rate::{Limits, Rate};
 use crate::units::Bitrate;
 use crate::{endpoint, tcp, transport};
 
@@ -77,7 +79,7 @@ impl Lower<'_> {
             rate: match (udp.rate, udp.pace.as_ref().map(|pace| pace.value).or(share)) {
                 (RateControl::None, _) | (RateControl::Fixed, None) => Rate::None,
                 (RateControl::Fixed, Some(rate)) => Rate::Fixed(rate),
-                (RateControl::Delay, _) => Rate::Delay,
+                (RateControl::Delay, _) => Rate::Delay(Limits::default()),
             },
             tolerance: transport::Tolerance {
                 packets: udp.reordering.value,
@@ -96,9 +98,10 @@ impl Lower<'_> {
         };
         let (scheme, span) = match fec {
             Fec::None => return Scheme::None,
-            Fec::Repeat(repeat) => {
-                (Repeat::new(repeat.copies.value, repeat.spacing.value).map(Scheme::Repeat), repeat.copies.span())
-            }
+            Fec::Repeat(repeat) => (
+                Repeat::new(repeat.copies.value, repeat.spacing.value).map(Scheme::Repeat),
+                repeat.copies.span(),
+            ),
             Fec::Xor(xor) => {
                 let flush = Some(Duration::from_millis(8));
                 let code = match xor.interleave.value {
@@ -109,7 +112,8 @@ impl Lower<'_> {
             }
             Fec::ReedSolomon(code) => match (&code.source, &code.repair, &code.per_frame) {
                 (Some(source), Some(repair), _) => (
-                    PerPackets::new(source.value, repair.value, after(code.flush_after())).map(Scheme::ReedSolomon),
+                    PerPackets::new(source.value, repair.value, after(code.flush_after()))
+                        .map(Scheme::ReedSolomon),
                     source.span(),
                 ),
                 (_, _, Some(per_frame)) => (

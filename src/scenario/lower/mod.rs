@@ -18,7 +18,7 @@ use super::problem::{Problem, Problems};
 use super::source::Sources;
 use crate::endpoint::Direction;
 use crate::fec::Scheme;
-use crate::impair::PathConfig;
+use crate::impair::config::PathConfig;
 use crate::session::ports::PortRange;
 use crate::time::{Duration, Time};
 use crate::traffic::WorkloadConfig;
@@ -111,7 +111,7 @@ impl Protocol {
     pub const fn is_congestion_controlled(&self) -> bool {
         match self {
             Self::Tcp(_) => true,
-            Self::Udp { down, .. } => matches!(down.rate, transport::rate::Rate::Delay),
+            Self::Udp { down, .. } => matches!(down.rate, transport::rate::Rate::Delay(_)),
         }
     }
 
@@ -130,7 +130,9 @@ impl Display for Protocol {
                 write!(f, "UDP {scheme}")?;
                 match down.retransmit {
                     transport::Retransmit::Never => Ok(()),
-                    transport::Retransmit::Deadline | transport::Retransmit::Always => f.write_str(" + retransmission"),
+                    transport::Retransmit::Deadline | transport::Retransmit::Always => {
+                        f.write_str(" + retransmission")
+                    }
                 }
             }
         }
@@ -204,8 +206,13 @@ impl Lower<'_> {
     }
 
     /// What is in the file called `name`, read by `parse`.
-    fn read<T, E: Display>(&mut self, name: &At<String>, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
-        let read = self.sources.read_file(name).and_then(|text| parse(&text).map_err(|error| error.to_string()));
+    fn read<T, E: Display>(
+        &mut self,
+        name: &At<String>,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let read =
+            self.sources.read_file(name).and_then(|text| parse(&text).map_err(|error| error.to_string()));
         read.map_err(|error| {
             let problem = Problem::at(name.span(), format!("cannot use the file {}", **name));
             self.problems.push(problem.label(error));

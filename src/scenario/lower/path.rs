@@ -1,11 +1,14 @@
 //! The path: channels by their place, models by their parameters.
 
 use super::Lower;
-use crate::impair::{
-    BottleneckConfig, ChannelConfig, ChannelDelayConfig, DeliveryTrace, Distribution, GilbertElliott,
-    JitterConfig, LinkArqConfig, LinkConfig, LossConfig, LossFrom, LossModel, LossPlace, LossTrace,
-    OutageConfig, OutagePolicy, PathConfig, QueueLimit, RateConfig, ReorderConfig, Sojourn, Timeline,
+use crate::impair::config::{
+    BottleneckConfig, ChannelConfig, ChannelDelayConfig, Distribution, JitterConfig, LinkArqConfig,
+    LinkConfig, LossConfig, LossFrom, LossModel, LossPlace, OutageConfig, OutagePolicy, PathConfig,
+    QueueLimit, RateConfig, ReorderConfig, Sojourn, Timeline,
 };
+use crate::impair::delivery_trace::DeliveryTrace;
+use crate::impair::loss::gilbert_elliott::GilbertElliott;
+use crate::impair::loss::trace::LossTrace;
 use crate::scenario::file::channel::Channel;
 use crate::scenario::file::loss::{self, Loss, LostDigit};
 use crate::scenario::file::path::{Bottleneck, Jitter, Link, Outage, OutageMode};
@@ -26,7 +29,8 @@ impl Lower<'_> {
         let loss = link.loss.as_ref().map(|loss| self.loss(loss));
         let bottleneck = link.bottleneck.as_ref().map(|bottleneck| self.bottleneck(bottleneck));
         // A file that cannot be used has left its problem behind.
-        let (loss, bottleneck) = (loss.map_or(Some(None), |l| l.map(Some))?, bottleneck.map_or(Some(None), |b| b.map(Some))?);
+        let (loss, bottleneck) =
+            (loss.map_or(Some(None), |l| l.map(Some))?, bottleneck.map_or(Some(None), |b| b.map(Some))?);
         Some(LinkConfig {
             delay: link.delay.value,
             jitter: link.jitter.as_ref().map(jitter),
@@ -138,10 +142,9 @@ impl Lower<'_> {
 
 fn channel(channel: &Channel) -> ChannelConfig {
     match channel {
-        Channel::TwoState(states) => ChannelConfig::TwoState {
-            good: states.good.value,
-            bad: Sojourn::Exponential(states.bad.value),
-        },
+        Channel::TwoState(states) => {
+            ChannelConfig::TwoState { good: states.good.value, bad: Sojourn::Exponential(states.bad.value) }
+        }
         Channel::Periodic(cycle) => ChannelConfig::Periodic {
             period: cycle.period.value,
             bad: cycle.bad.value,
@@ -160,19 +163,21 @@ fn starts(at: &[At<Duration>]) -> Vec<Time> {
 }
 
 fn jitter(jitter: &Jitter) -> JitterConfig {
-    let (distribution, shape) = match jitter {
-        Jitter::Uniform(uniform) => (Distribution::Uniform { max: uniform.max.value }, &uniform.shape()),
-        Jitter::Normal(normal) => (Distribution::Normal { deviation: normal.deviation.value }, &normal.shape()),
-        Jitter::Pareto(spread) => (
-            Distribution::Pareto { mean: spread.mean.value, deviation: spread.deviation.value },
-            &spread.shape(),
-        ),
-        Jitter::Gamma(spread) => (
-            Distribution::Gamma { mean: spread.mean.value, deviation: spread.deviation.value },
-            &spread.shape(),
-        ),
+    let (distribution, correlation, reorder) = match jitter {
+        Jitter::Uniform(one) => (Distribution::Uniform { max: one.max.value }, &one.correlation, one.reorder),
+        Jitter::Normal(one) => {
+            (Distribution::Normal { deviation: one.deviation.value }, &one.correlation, one.reorder)
+        }
+        Jitter::Pareto(one) => {
+            let (mean, deviation) = (one.mean.value, one.deviation.value);
+            (Distribution::Pareto { mean, deviation }, &one.correlation, one.reorder)
+        }
+        Jitter::Gamma(one) => {
+            let (mean, deviation) = (one.mean.value, one.deviation.value);
+            (Distribution::Gamma { mean, deviation }, &one.correlation, one.reorder)
+        }
     };
-    JitterConfig { distribution, correlation: share(shape.0), reorder: shape.1 }
+    JitterConfig { distribution, correlation: share(correlation.value), reorder }
 }
 
 /// A share that the checks have found to be from 0 to 1.

@@ -8,7 +8,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-use super::{Flush, Frequency, PortRange, QueueLimit, Written};
+use super::{Flush, Frequency, QueueLimit, Written};
+use crate::session::ports::PortRange;
 use crate::time::Duration;
 use crate::units::{Bitrate, ByteSize, Probability};
 

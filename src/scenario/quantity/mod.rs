@@ -3,6 +3,7 @@
 //! A bare number where a unit is needed is refused, because nobody can see whether `delay = 40` means
 //! milliseconds. Only probabilities and factors are plain numbers.
 
+use crate::session::ports::PortRange;
 use crate::time::Duration;
 use crate::units::{Bitrate, ByteSize, Probability};
 
@@ -47,25 +48,6 @@ pub enum Flush {
     After(Duration),
     /// Never.
     Off,
-}
-
-/// An inclusive range of UDP or TCP ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortRange {
-    /// The lowest port.
-    pub first: u16,
-    /// The highest port; at least the lowest.
-    pub last: u16,
-}
-
-impl PortRange {
-    /// The display channel's default range (Citrix policy "Framehawk display channel port range").
-    pub const FRAMEHAWK: Self = Self { first: 3224, last: 3324 };
-
-    /// How many ports it has.
-    pub const fn count(self) -> u32 {
-        self.last as u32 - self.first as u32 + 1
-    }
 }
 
 /// What has a written form.
@@ -223,14 +205,18 @@ impl Written for PortRange {
         let port = |text: &str| text.trim().parse().ok().filter(|&port: &u16| port > 0);
         let ends = text.split_once('-').and_then(|(first, last)| Some((port(first)?, port(last)?)));
         match ends {
-            Some((first, last)) if first <= last => Ok(Self { first, last }),
-            Some(_) => Err("the first port is above the last".to_owned()),
+            Some((first, last)) => {
+                Self::new(first, last).ok_or_else(|| "the first port is above the last".to_owned())
+            }
             None => Err("write the first and the last port, from 1 to 65535: \"3224-3324\"".to_owned()),
         }
     }
 
     fn written(&self) -> String {
-        format!("{}-{}", self.first, self.last)
+        {
+            let (first, last) = self.ends();
+            format!("{first}-{last}")
+        }
     }
 }
 

@@ -323,8 +323,8 @@ mod tests {
     #[test]
     fn a_frame_completes_or_is_lost_but_not_both() {
         let frame = FrameId(0);
-        let captured =
-            Event::FrameCaptured { frame, bytes: 1, deadline: Time::ZERO, regions: Default::default() };
+        let (regions, again) = Default::default();
+        let captured = Event::FrameCaptured { frame, bytes: 1, deadline: Time::ZERO, regions, again };
         assert!(ledger_of(&[captured, Event::FrameComplete { frame }]).close([]).is_ok());
         let both = [captured, Event::FrameComplete { frame }, Event::FrameLost { frame }];
         assert!(ledger_of(&both).close([]).is_err());

@@ -72,8 +72,7 @@ impl Channel {
                 Self::pattern(Pattern::periodic(period, bad, phase))
             }
             ChannelConfig::Scheduled { ref starts, length, every } => {
-                Pattern::scheduled(starts, length, every)
-                    .map_or_else(|| Self::constant(false), Self::pattern)
+                Pattern::scheduled(starts, length, every).map_or_else(|| Self::constant(false), Self::pattern)
             }
         }
     }
@@ -184,8 +183,7 @@ impl Pattern {
         let (start, end) = self.windows[place];
         let bad = offset < end;
         let next = || self.windows.get(place + 1).map(|window| window.0).or(self.every);
-        let (from, until) =
-            if bad { (start, end) } else { (end, next().unwrap_or(Duration::MAX)) };
+        let (from, until) = if bad { (start, end) } else { (end, next().unwrap_or(Duration::MAX)) };
         // An instant of the pattern, counted from the start of the run.
         let instant = |offset: Duration| {
             let whole = Duration::from_nanos(begin) + offset;
@@ -292,7 +290,12 @@ mod tests {
                 bad,
                 phase
             }),
-            (prop::collection::vec((0..200_u64).prop_map(Time::from_millis), 0..6), ms(40), ms(150), any::<bool>())
+            (
+                prop::collection::vec((0..200_u64).prop_map(Time::from_millis), 0..6),
+                ms(40),
+                ms(150),
+                any::<bool>()
+            )
                 .prop_map(|(starts, length, every, again)| ChannelConfig::Scheduled {
                     starts,
                     length,

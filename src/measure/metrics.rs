@@ -92,6 +92,18 @@ impl Metrics {
     }
 }
 
+/// Those that are not given are absent; those that are no metrics are left out.
+impl<'a> FromIterator<(&'a str, Value)> for Metrics {
+    fn from_iter<I: IntoIterator<Item = (&'a str, Value)>>(values: I) -> Self {
+        let mut metrics = Self::new();
+        values
+            .into_iter()
+            .filter(|(key, _)| position(key).is_some())
+            .for_each(|(key, value)| metrics.set(key, value));
+        metrics
+    }
+}
+
 fn position(key: &str) -> Option<usize> {
     METRICS.iter().position(|metric| metric.key == key)
 }

@@ -18,7 +18,8 @@ pub(super) fn outcome() -> Outcome {
     frozen.mean = Value::Number(f64::NAN);
     rs.differences = vec![Difference { key: "age_p99_ms", mean: -328.0, interval: Some((-350.0, -301.0)) }];
     bare.differences = vec![Difference { key: "age_p99_ms", mean: -3.0, interval: Some((-9.0, 3.0)) }];
-    Outcome { seeds: vec![1, 2], complete: true, baseline: 0, contenders: vec![tcp, rs, bare] }
+    let contenders = vec![tcp, rs, bare];
+    Outcome { seeds: vec![1, 2], complete: true, baseline: 0, contenders, ports: (3224, 3224) }
 }
 
 /// The report of it.

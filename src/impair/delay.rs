@@ -78,7 +78,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::impair::config::{ChannelConfig, ChannelDelayConfig, Distribution, JitterConfig, ReorderConfig};
+    use crate::impair::config::{
+        ChannelConfig, ChannelDelayConfig, Distribution, JitterConfig, ReorderConfig,
+    };
     use crate::impair::laws::{clear_path, packet};
     use crate::units::Probability;
 
@@ -121,8 +123,7 @@ mod tests {
 
     #[test]
     fn a_packet_that_skips_overtakes_and_delays_nobody() {
-        let reorder =
-            ReorderConfig { probability: Probability::ONE, correlation: Probability::ZERO, gap: 3 };
+        let reorder = ReorderConfig { probability: Probability::ONE, correlation: Probability::ZERO, gap: 3 };
         let link = LinkConfig { delay: MS(10), reorder: Some(reorder), ..LinkConfig::default() };
         let mut delay = delay(&link, 0);
         let left = [0, 1, 2, 3].map(|ms| delay.release(Time::from_millis(ms), &packet(0, ms)));

@@ -41,13 +41,18 @@ pub(super) fn any_rate() -> impl Strategy<Value = (RateConfig, Bitrate)> {
     let rate = || (1_000..50_000_u64).prop_map(|kbps| Bitrate::from_bps(kbps * 1000));
     prop_oneof![
         rate().prop_map(|rate| (RateConfig::Constant(rate), rate)),
-        (rate(), share()).prop_map(|(rate, bad_factor)| {
-            (RateConfig::Channel { rate, channel: 0, bad_factor }, rate)
-        }),
+        (rate(), share())
+            .prop_map(|(rate, bad_factor)| { (RateConfig::Channel { rate, channel: 0, bad_factor }, rate) }),
         // One chance in every millisecond at most.
         prop::collection::vec(1..4_u64, 1..6).prop_map(|gaps| {
             let mut at = 0;
-            let lines: Vec<String> = gaps.iter().map(|gap| { at += gap; at.to_string() }).collect();
+            let lines: Vec<String> = gaps
+                .iter()
+                .map(|gap| {
+                    at += gap;
+                    at.to_string()
+                })
+                .collect();
             let trace = DeliveryTrace::parse(&lines.join("\n")).unwrap();
             (RateConfig::Trace(trace), Bitrate::from_bps(12_000_000))
         }),
@@ -166,7 +171,11 @@ fn any_load() -> impl Strategy<Value = Vec<Load>> {
 }
 
 /// Sends a load over a link and polls it for a while longer; all records in their order.
-fn run(link: &mut Link<Datagram>, load: &[Load], mut each: impl FnMut(&Link<Datagram>, &[Record])) -> Vec<Record> {
+fn run(
+    link: &mut Link<Datagram>,
+    load: &[Load],
+    mut each: impl FnMut(&Link<Datagram>, &[Record]),
+) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     let mut now = Time::ZERO;
     let mut drain = |link: &mut Link<Datagram>, until: Time, records: &mut Vec<Record>| {
@@ -382,7 +391,10 @@ fn both_directions_see_the_same_channel() {
     });
     assert_eq!(down, up);
     let dropped = down.values().filter(|fates| fates[0] == Some(DropReason::Outage)).count();
-    assert!((200..900).contains(&dropped), "{dropped} of 2000 in a channel that is bad a quarter of the time");
+    assert!(
+        (200..900).contains(&dropped),
+        "{dropped} of 2000 in a channel that is bad a quarter of the time"
+    );
 }
 
 #[test]

@@ -72,12 +72,7 @@ impl<P: Wire> Link<P> {
     }
 
     /// The same with `queue` in the bottleneck's place.
-    pub fn with_queue(
-        path: &PathConfig,
-        direction: Direction,
-        seed: Seed,
-        queue: Box<dyn Queue<P>>,
-    ) -> Self {
+    pub fn with_queue(path: &PathConfig, direction: Direction, seed: Seed, queue: Box<dyn Queue<P>>) -> Self {
         Self::build(path, direction, seed, Bottleneck::Managed(queue))
     }
 
@@ -338,8 +333,7 @@ impl Stage for Air {
 fn reach(config: &LinkConfig) -> Duration {
     let jitter = config.jitter.map_or(Duration::ZERO, |jitter| jitter.distribution.reach());
     let channel = config.channel_delay.map_or(Duration::ZERO, |delay| delay.extra);
-    let retries =
-        config.link_arq.map_or(Duration::ZERO, |arq| arq.interval * u64::from(arq.tries));
+    let retries = config.link_arq.map_or(Duration::ZERO, |arq| arq.interval * u64::from(arq.tries));
     // A bottleneck's queue, a tenth of a second as a rule, comes on top.
     let queue = config.bottleneck.as_ref().map_or(Duration::ZERO, |_| Duration::from_millis(100));
     config.delay + jitter + channel + retries + queue + Duration::from_micros(100)

@@ -144,8 +144,7 @@ mod tests {
             every: None,
         };
         path.channels.push(("fade".into(), fade));
-        let model =
-            LossModel::Channel { channel: 0, good: Probability::ZERO, bad: Probability::ONE };
+        let model = LossModel::Channel { channel: 0, good: Probability::ZERO, bad: Probability::ONE };
         let mut radio = radio(model, arq(3, false), &path);
         let mut at = |ms| radio.admit(Time::from_millis(ms), &packet(0, 0));
         assert_eq!(at(9), Fate::Pass(Time::from_millis(9)));

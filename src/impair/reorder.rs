@@ -42,7 +42,8 @@ impl Reorder {
     /// Whether the packet skips the delay.
     pub fn skips(&mut self, meta: &Meta) -> bool {
         let Self { config, stream, flows } = self;
-        let flow = flows.entry(meta.flow, |_| Candidate { barred: config.gap.saturating_sub(1), ..Candidate::default() });
+        let flow = flows
+            .entry(meta.flow, |_| Candidate { barred: config.gap.saturating_sub(1), ..Candidate::default() });
         // Packets that were dropped before they came here count too; every index once.
         while flow.next <= meta.index {
             flow.step(config, *stream, Meta { index: flow.next, ..*meta }.key());

@@ -51,9 +51,7 @@ impl Loss {
         let stream = seed.stream(name);
         let model = match config.model {
             LossModel::Iid(p) => Model::Iid(Chance::new(stream, p), p),
-            LossModel::GilbertElliott(parameters) => {
-                Model::GilbertElliott(Chains::new(parameters, stream))
-            }
+            LossModel::GilbertElliott(parameters) => Model::GilbertElliott(Chains::new(parameters, stream)),
             LossModel::Channel { channel, good, bad } => {
                 Model::Channel(ByChannel::new(Channel::of_path(path, channel, seed), good, bad, stream))
             }
@@ -93,9 +91,7 @@ impl Loss {
                 retries.bad = parameters.step(retries.bad, &mut retries.draws);
                 rng::chance(&mut retries.draws, parameters.loss_in(retries.bad))
             }
-            Model::Channel(by_channel) => {
-                rng::chance(&mut retries.draws, by_channel.probability(at))
-            }
+            Model::Channel(by_channel) => rng::chance(&mut retries.draws, by_channel.probability(at)),
             Model::Trace(trace) => trace.loses(meta.index + retries.tried),
         }
     }
@@ -140,10 +136,7 @@ mod tests {
         }
         for index in 0..8 {
             let shifted = Meta { index: index + 3, established_index: index, ..packet(0, 0) };
-            assert_eq!(
-                established.loses(Time::ZERO, &shifted),
-                plain.loses(Time::ZERO, &packet(0, index))
-            );
+            assert_eq!(established.loses(Time::ZERO, &shifted), plain.loses(Time::ZERO, &packet(0, index)));
         }
     }
 

@@ -78,7 +78,11 @@ impl Channel {
     }
 
     /// The slot in which `t` lies. Times may go back; far back costs time, never truth.
+    /// At [`Time::NEVER`], when nothing happens any more, every channel is good.
     pub fn at(&mut self, t: Time) -> Slot {
+        if t == Time::NEVER {
+            return Slot { number: u64::MAX, bad: false, from: t, until: t };
+        }
         if t < self.last.from || t >= self.last.until {
             self.last = match &mut self.kind {
                 Kind::Constant => self.last,

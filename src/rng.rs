@@ -49,6 +49,11 @@ impl Stream {
         philox(self.key, [key, 0])[0]
     }
 
+    /// The first two numbers drawn for `key`, for the price of one.
+    pub fn pair(self, key: u64) -> [u64; 2] {
+        philox(self.key, [key, 0])
+    }
+
     /// A number from 0 (included) to 1 (excluded) drawn for `key`.
     pub fn unit(self, key: u64) -> f64 {
         to_unit(self.word(key))
@@ -154,7 +159,8 @@ pub fn pareto(rng: &mut impl Rng, minimum: f64, index: f64) -> f64 {
     minimum * libm::pow(1.0 - unit(rng), -1.0 / index)
 }
 
-fn to_unit(word: u64) -> f64 {
+/// A number from 0 (included) to 1 (excluded), from the upper 53 bits of a random word.
+pub fn to_unit(word: u64) -> f64 {
     (word >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
 
@@ -206,7 +212,9 @@ mod tests {
     #[test]
     fn streams_and_keys_are_independent_of_each_other() {
         let stream = Seed(1).stream("down/loss");
-        assert_eq!(stream.word(5), stream.at(5).next_u64());
+        let mut draws = stream.at(5);
+        assert_eq!(stream.pair(5), [draws.next_u64(), draws.next_u64()]);
+        assert_eq!(stream.word(5), stream.pair(5)[0]);
         assert_ne!(stream.word(5), stream.word(6));
         assert_ne!(stream.word(5), Seed(1).stream("up/loss").word(5));
         assert_ne!(stream.word(5), Seed(2).stream("down/loss").word(5));

@@ -3,39 +3,35 @@
 //!
 //! Source: tc-netem(8), `loss random`, `duplicate`, `corrupt` without correlation; Bernoulli trials.
 
-use rand::Rng;
-
-use crate::rng::{self, Stream};
+use crate::rng::Stream;
 use crate::time::Time;
 use crate::units::Probability;
 
+use super::per_packet::PerPacket;
 use super::{Fate, Meta, Stage};
 
 /// An independent event per packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Chance {
-    stream: Stream,
+    packets: PerPacket,
+    copies: Stream,
     probability: Probability,
 }
 
 impl Chance {
     /// An event of this probability, drawn from `stream`.
-    pub const fn new(stream: Stream, probability: Probability) -> Self {
-        Self { stream, probability }
+    pub fn new(stream: Stream, probability: Probability) -> Self {
+        Self { packets: PerPacket::new(stream), copies: stream.part(1), probability }
     }
 
     /// Whether it strikes the packet.
-    pub fn strikes(&self, meta: &Meta) -> bool {
-        self.certain().unwrap_or_else(|| self.stream.chance(meta.key(), self.probability))
+    pub fn strikes(&mut self, meta: &Meta) -> bool {
+        self.certain().unwrap_or_else(|| self.packets.unit(meta) < self.probability.get())
     }
 
     /// Whether it strikes the copy of the packet.
     pub fn strikes_copy(&self, meta: &Meta) -> bool {
-        self.certain().unwrap_or_else(|| {
-            let mut draws = self.stream.at(meta.key());
-            let _original = draws.next_u64();
-            rng::chance(&mut draws, self.probability)
-        })
+        self.certain().unwrap_or_else(|| self.copies.chance(meta.key(), self.probability))
     }
 
     /// What needs no draw.
@@ -67,7 +63,7 @@ mod tests {
     #[test]
     fn an_event_strikes_its_share_of_packets_and_of_copies() {
         let p = 0.03;
-        let chance = Chance::new(Seed(1).stream("test"), Probability::new(p).unwrap());
+        let mut chance = Chance::new(Seed(1).stream("test"), Probability::new(p).unwrap());
         let n = 200_000_u64;
         let packets = (0..n).filter(|&index| chance.strikes(&packet(0, index))).count();
         let copies = (0..n).filter(|&index| chance.strikes_copy(&packet(0, index))).count();
@@ -79,14 +75,15 @@ mod tests {
 
     #[test]
     fn events_strike_packets_flows_and_copies_independently() {
-        let half = Chance::new(Seed(1).stream("test"), Probability::new(0.5).unwrap());
+        let mut half = Chance::new(Seed(1).stream("test"), Probability::new(0.5).unwrap());
         let n = 100_000_u64;
-        let share = |agree: &dyn Fn(u64) -> bool| (0..n).filter(|&i| agree(i)).count() as f64 / n as f64;
+        let share =
+            |agree: &mut dyn FnMut(u64) -> bool| (0..n).filter(|&i| agree(i)).count() as f64 / n as f64;
         // Independent fair coins agree half the time; five standard errors are 2.5 / sqrt(n).
         let bound = 2.5 / (n as f64).sqrt();
-        let neighbors = share(&|i| half.strikes(&packet(0, i)) == half.strikes(&packet(0, i + 1)));
-        let flows = share(&|i| half.strikes(&packet(0, i)) == half.strikes(&packet(1, i)));
-        let copies = share(&|i| half.strikes(&packet(0, i)) == half.strikes_copy(&packet(0, i)));
+        let neighbors = share(&mut |i| half.strikes(&packet(0, i)) == half.strikes(&packet(0, i + 1)));
+        let flows = share(&mut |i| half.strikes(&packet(0, i)) == half.strikes(&packet(1, i)));
+        let copies = share(&mut |i| half.strikes(&packet(0, i)) == half.strikes_copy(&packet(0, i)));
         for agreement in [neighbors, flows, copies] {
             assert!((agreement - 0.5).abs() < bound, "{agreement}");
         }

@@ -78,7 +78,11 @@ impl Channel {
     }
 
     /// The slot in which `t` lies. Times may go back; far back costs time, never truth.
+    /// At [`Time::NEVER`], when nothing happens any more, every channel is good.
     pub fn at(&mut self, t: Time) -> Slot {
+        if t == Time::NEVER {
+            return Slot { number: u64::MAX, bad: false, from: t, until: t };
+        }
         if t < self.last.from || t >= self.last.until {
             self.last = match &mut self.kind {
                 Kind::Constant => self.last,
@@ -167,6 +171,15 @@ impl Pattern {
                 Some(window) if offset <= window.1 => window.1 = end,
                 _ => windows.push((offset, end)),
             }
+        }
+        if every == Some(windows[0].1) {
+            // Bad all the time from the first start on.
+            return Some(Self {
+                from,
+                ahead: Duration::ZERO,
+                every: None,
+                windows: vec![(Duration::ZERO, Duration::MAX)],
+            });
         }
         Some(Self { from, ahead: Duration::ZERO, every, windows })
     }
@@ -334,7 +347,7 @@ mod tests {
                 }
                 let next = channel.at(slot.until);
                 prop_assert_eq!(next.from, slot.until);
-                prop_assert_eq!(next.number, slot.number + 1);
+                prop_assert!(next.number > slot.number);
                 slot = next;
             }
         }
@@ -379,6 +392,18 @@ mod tests {
         let bad: Vec<u64> = (0..40).filter(|&t| oven.is_bad(Time::from_millis(t))).collect();
         let expected: Vec<u64> = (0..5).chain(15..25).chain(35..40).collect();
         assert_eq!(bad, expected);
+    }
+
+    #[test]
+    fn a_schedule_without_gaps_is_bad_for_ever_from_its_start_on() {
+        let config = ChannelConfig::Scheduled {
+            starts: vec![Time::from_millis(5), Time::from_millis(25)],
+            length: MS(20),
+            every: Some(MS(40)),
+        };
+        let mut channel = channel(&config, 0);
+        assert_eq!(channel.good_from(Time::from_millis(4)), Time::from_millis(4));
+        assert_eq!(channel.good_from(Time::from_millis(5)), Time::NEVER);
     }
 
     #[test]

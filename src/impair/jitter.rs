@@ -19,11 +19,13 @@ use crate::time::Duration;
 use super::Meta;
 use super::config::Distribution;
 use super::per_flow::PerFlow;
+use super::per_packet::PerPacket;
 
 /// Random delays of one direction.
 #[derive(Clone, Debug)]
 pub struct Jitter {
     stream: Stream,
+    units: PerPacket,
     law: Law,
     correlation: f64,
     flows: PerFlow<Correlated>,
@@ -49,25 +51,44 @@ struct Correlated {
 impl Jitter {
     /// Jitter of this distribution and correlation, drawn from `stream`.
     pub fn new(distribution: Distribution, correlation: f64, stream: Stream) -> Self {
-        Self { stream, law: Law::of(distribution), correlation, flows: PerFlow::new() }
+        Self {
+            stream,
+            units: PerPacket::new(stream),
+            law: Law::of(distribution),
+            correlation,
+            flows: PerFlow::new(),
+        }
     }
 
     /// The packet's jitter in nanoseconds; below zero only where the distribution is.
     pub fn sample(&mut self, meta: &Meta) -> f64 {
         if self.correlation == 0.0 {
-            return self.law.sample(self.stream, meta.key());
+            return self.fresh(meta);
         }
-        let flow = self.flows.entry(meta.flow, |_| Correlated::default());
+        let mut flow = *self.flows.entry(meta.flow, |_| Correlated::default());
         // Packets that were dropped before they came here step the recursion too; every index once.
         while flow.next <= meta.index {
-            let fresh = self.law.sample(self.stream, Meta { index: flow.next, ..*meta }.key());
+            let fresh = self.fresh(&Meta { index: flow.next, ..*meta });
             flow.last = match flow.next {
                 0 => fresh,
                 _ => (1.0 - self.correlation) * fresh + self.correlation * flow.last,
             };
             flow.next += 1;
         }
+        *self.flows.entry(meta.flow, |_| flow) = flow;
         flow.last
+    }
+
+    /// A draw of its own for the packet.
+    fn fresh(&mut self, meta: &Meta) -> f64 {
+        let draws = || self.stream.at(meta.key());
+        match self.law {
+            Law::Uniform { max } => self.units.unit(meta) * max,
+            Law::Normal { deviation } => rng::normal(&mut draws()) * deviation,
+            Law::Pareto { minimum, index } => rng::pareto(&mut draws(), minimum, index),
+            Law::Gamma { shape, scale } => rng::gamma(&mut draws(), shape, scale),
+            Law::Constant(nanos) => nanos,
+        }
     }
 }
 
@@ -92,16 +113,6 @@ impl Law {
                 let scale = nanos(deviation) * nanos(deviation) / nanos(mean);
                 Self::Gamma { shape: nanos(mean) / scale, scale }
             }
-        }
-    }
-
-    fn sample(self, stream: Stream, key: u64) -> f64 {
-        match self {
-            Self::Uniform { max } => stream.unit(key) * max,
-            Self::Normal { deviation } => rng::normal(&mut stream.at(key)) * deviation,
-            Self::Pareto { minimum, index } => rng::pareto(&mut stream.at(key), minimum, index),
-            Self::Gamma { shape, scale } => rng::gamma(&mut stream.at(key), shape, scale),
-            Self::Constant(nanos) => nanos,
         }
     }
 }

@@ -323,14 +323,12 @@ proptest! {
         let plain = run(&mut down(config.clone(), seed), &load, |_, _| {});
         let mut more = load.clone();
         more.insert(at.index(load.len()) + 1, (0, 2, 700, Class::Source));
-        let extra = run(&mut down(LinkConfig { ..config }, seed), &more, |_, _| {});
+        let extra = run(&mut down(config, seed), &more, |_, _| {});
         let (mut plain_fates, mut extra_fates) = (Vec::new(), Vec::new());
         for flow in [0, 1] {
             plain_fates.push(fates(&plain, flow));
             extra_fates.push(fates(&extra, flow));
         }
-        // Retries in order may hold a packet back into another state of a channel; fates that depend
-        // on no channel stay as they are, and these links' channels act before the retries only.
         prop_assert_eq!(plain_fates, extra_fates);
     }
 
@@ -429,6 +427,31 @@ fn a_lost_packet_is_under_way_until_the_air_loses_it() {
     assert!(link.poll(Time::from_millis(1), &mut records).is_none());
     assert!(matches!(records[1].event, Event::PacketDropped(_, DropReason::Loss)));
     assert_eq!((link.under_way().len(), link.next_at()), (0, None));
+}
+
+#[test]
+fn a_packet_that_never_leaves_is_under_way_for_ever() {
+    let rate = RateConfig::Constant(Bitrate::from_bps(0));
+    let ms = Duration::from_millis;
+    let moving = ChannelConfig::TwoState { good: ms(20), bad: Sojourn::Fixed(ms(2)) };
+    let (good, bad) = (Probability::ZERO, Probability::ONE);
+    let config = LinkConfig {
+        bottleneck: Some(BottleneckConfig { rate, queue: QueueLimit::Packets(5) }),
+        outage: Some(OutageConfig { timeline: Timeline::Own(moving), policy: OutagePolicy::Hold }),
+        loss: Some(LossConfig {
+            model: LossModel::Channel { channel: 0, good, bad },
+            at: LossPlace::AfterQueue,
+            from: LossFrom::Start,
+        }),
+        channel_delay: Some(ChannelDelayConfig { channel: 0, extra: ms(1) }),
+        ..LinkConfig::default()
+    };
+    let mut link = down(config, 0);
+    let records = run(&mut link, &[(0, 0, 1000, Class::Source); 8], |_, _| {});
+    // One in transmission for ever, five that wait, two that find the queue full.
+    assert_eq!((link.under_way().len(), link.next_at()), (6, None));
+    let full = |record: &&Record| matches!(record.event, Event::PacketDropped(_, DropReason::QueueFull));
+    assert_eq!(records.iter().filter(full).count(), 2);
 }
 
 #[test]

@@ -302,7 +302,7 @@ impl Air {
     }
 
     /// Whether a packet that arrives, or the copy of it, is dropped for flipped bits.
-    fn corrupts(&self, meta: &Meta, copy: bool) -> Option<DropReason> {
+    fn corrupts(&mut self, meta: &Meta, copy: bool) -> Option<DropReason> {
         let corrupts = if copy { self.corrupt.strikes_copy(meta) } else { self.corrupt.strikes(meta) };
         corrupts.then_some(DropReason::Corrupted)
     }

@@ -52,6 +52,7 @@ pub mod server;
 pub mod calendar;
 pub mod link;
 mod per_flow;
+mod per_packet;
 pub mod under_way;
 
 #[cfg(test)]

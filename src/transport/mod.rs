@@ -38,6 +38,7 @@ mod requests;
 mod resend;
 mod rtt;
 mod sender;
+mod share;
 mod sources;
 mod trace;
 mod unit;

@@ -45,7 +45,7 @@ impl Numbers {
     }
 
     /// Takes the number of a packet that arrived, and gives it in full; none for one that arrived
-    /// before, or so long ago that nobody remembers.
+    /// before, or so long ago that nobody remembers. [`Numbers::settle`] then draws the conclusions.
     pub(super) fn insert(&mut self, trace: &mut Trace, low: u32) -> Result<Option<u64>, Malformed> {
         let number = expand(low, self.next).ok_or(Malformed::OutOfRange)?;
         if number >= self.next + JUMP_MAX {
@@ -65,7 +65,6 @@ impl Numbers {
         } else if number < self.settled {
             self.tolerance.widen(self.next - number);
         }
-        self.settle(trace);
         Ok(Some(number))
     }
 
@@ -200,7 +199,10 @@ mod tests {
     fn runs(numbers: &mut Numbers, arrivals: &[u32]) -> Vec<u32> {
         let mut lengths = Vec::new();
         for (at, low) in arrivals.iter().enumerate() {
-            let (_, records) = traced(Time::from_millis(at as u64), |trace| numbers.insert(trace, *low));
+            let (_, records) = traced(Time::from_millis(at as u64), |trace| {
+                assert!(numbers.insert(trace, *low).is_ok());
+                numbers.settle(trace);
+            });
             lengths.extend(records.iter().filter_map(|record| match record.event {
                 Event::LossRun { length } => Some(length),
                 _ => None,
@@ -235,7 +237,14 @@ mod tests {
     #[test]
     fn duplicates_and_forgotten_numbers_are_not_new() {
         let mut numbers = Numbers::new(tolerance());
-        let mut insert = |low| traced(Time::ZERO, |trace| numbers.insert(trace, low)).0;
+        let mut insert = |low| {
+            traced(Time::ZERO, |trace| {
+                let number = numbers.insert(trace, low);
+                numbers.settle(trace);
+                number
+            })
+            .0
+        };
         assert_eq!(insert(0), Ok(Some(0)));
         assert_eq!(insert(0), Ok(None));
         assert_eq!(insert(40_000), Ok(Some(40_000)));

@@ -55,7 +55,7 @@ impl Window {
             let ones = (self.words[self.word_of(number)] >> (number % 64)).trailing_ones();
             let step = u64::from(ones).min(64 - number % 64);
             number += step;
-            if number % 64 != 0 || step == 0 {
+            if !number.is_multiple_of(64) || step == 0 {
                 break;
             }
         }

@@ -147,7 +147,10 @@ impl End {
             direction,
             sender: Sender::new(flow, config, encoder),
             receiver: Receiver::new(flow, config, decoder),
-            reporter: Reporter::new(config.feedback, usize::from(config.datagram) - packet::Header::LEN),
+            reporter: Reporter::new(
+                config.feedback,
+                usize::from(config.datagram).saturating_sub(packet::Header::LEN),
+            ),
             requests: Requests::default(),
             requested: VecDeque::new(),
         }

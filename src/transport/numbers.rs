@@ -98,16 +98,17 @@ impl Numbers {
     pub(super) fn describe(&self, feedback: &mut Feedback) {
         let Some(largest) = self.next.checked_sub(1) else { return };
         feedback.largest = largest as u32;
-        let mut run = self.arrived.run_down(largest, true);
+        let floor = self.arrived.start().max(self.next.saturating_sub(REACH));
+        let mut run = self.arrived.run_down(largest, floor, true);
         feedback.run = run as u32;
         let mut below = largest + 1 - run;
-        while below > self.arrived.start() && feedback.ranges.len() < Feedback::RANGES_MAX {
-            let gap = self.arrived.run_down(below - 1, false);
+        while below > floor && feedback.ranges.len() < Feedback::RANGES_MAX {
+            let gap = self.arrived.run_down(below - 1, floor, false);
             below -= gap;
-            if below == self.arrived.start() {
+            if below == floor {
                 break;
             }
-            run = self.arrived.run_down(below - 1, true);
+            run = self.arrived.run_down(below - 1, floor, true);
             below -= run;
             feedback.ranges.push(Range { gap: gap as u32, run: run as u32 });
         }
@@ -174,6 +175,10 @@ impl Tolerance {
 
 /// How far back arrivals are remembered, in packets: 160 ms at a gigabit per second.
 const WINDOW: u64 = 1 << 14;
+
+/// How far back feedback tells of arrivals, in packets: more than are under way on most paths. What is
+/// older matters to nobody, because what the receiver wants it asks for.
+const REACH: u64 = 1 << 10;
 
 /// The farthest that a packet number may be ahead of the last: 10 minutes at 100,000 packets a second,
 /// longer than any outage that a session survives.

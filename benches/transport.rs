@@ -54,7 +54,7 @@ impl Session {
         for end in [0, 1, 0] {
             while let Some(transmit) = self.ends[end].poll_transmit(self.now, &mut Discard) {
                 self.sent += 1;
-                if self.loss == 0 || self.sent % self.loss != 0 {
+                if !self.sent.is_multiple_of(self.loss) {
                     let arrival = Arrival { packet: transmit.packet, ecn: transmit.ecn };
                     self.ends[1 - end].handle_packet(self.now, arrival, &mut Discard);
                     black_box(self.ends[1 - end].poll_timeout());

@@ -26,7 +26,7 @@
 //! The ranges follow RFC 9000 §19.3, but count gaps and runs from 1 instead of from 0. The oldest fall
 //! off where there are more than [`Feedback::RANGES_MAX`].
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use crate::frame::FrameId;
 use crate::record::Malformed;
@@ -148,7 +148,7 @@ impl Feedback {
     }
 
     /// Reads the fields; nothing may follow them.
-    pub(super) fn decode(mut rest: Bytes) -> Result<Self, Malformed> {
+    pub(super) fn decode(mut rest: &[u8]) -> Result<Self, Malformed> {
         let rest = &mut rest;
         let feedback = Self {
             largest: get_u32(rest)?,
@@ -204,7 +204,7 @@ impl Losses {
         [expected, lost, residual].into_iter().chain(runs).chain([u32::from(deficit)])
     }
 
-    fn decode(rest: &mut Bytes) -> Result<Self, Malformed> {
+    fn decode(rest: &mut &[u8]) -> Result<Self, Malformed> {
         let (expected, lost, residual) = (get_varint(rest)?, get_varint(rest)?, get_varint(rest)?);
         let mut runs = [0; 8];
         for count in &mut runs {
@@ -219,14 +219,14 @@ fn at_least_one(value: u32) -> Result<u32, Malformed> {
     if value == 0 { Err(Malformed::InvalidField) } else { Ok(value) }
 }
 
-fn get_u32(rest: &mut Bytes) -> Result<u32, Malformed> {
+fn get_u32(rest: &mut &[u8]) -> Result<u32, Malformed> {
     rest.try_get_u32().map_err(|_| Malformed::Truncated)
 }
 
 fn get_list<T>(
-    rest: &mut Bytes,
+    rest: &mut &[u8],
     len_max: usize,
-    mut get: impl FnMut(&mut Bytes) -> Result<T, Malformed>,
+    mut get: impl FnMut(&mut &[u8]) -> Result<T, Malformed>,
 ) -> Result<Vec<T>, Malformed> {
     let len = get_varint(rest)? as usize;
     if len > len_max {
@@ -253,7 +253,7 @@ fn put_varint(out: &mut BytesMut, value: u32) {
     }
 }
 
-fn get_varint(rest: &mut Bytes) -> Result<u32, Malformed> {
+fn get_varint(rest: &mut &[u8]) -> Result<u32, Malformed> {
     let len = 1_usize << (rest.first().ok_or(Malformed::Truncated)? >> 6);
     if rest.len() < len {
         return Err(Malformed::Truncated);
@@ -306,11 +306,11 @@ pub(super) mod tests {
             let mut out = BytesMut::new();
             put_varint(&mut out, value);
             assert_eq!(out.len(), varint_len(value));
-            assert_eq!(get_varint(&mut out.freeze()), Ok(value));
+            assert_eq!(get_varint(&mut &out[..]), Ok(value));
         }
         // 2^32 itself does not fit.
-        let too_large = Bytes::from_static(&[0xc0, 0, 0, 1, 0, 0, 0, 0]);
-        assert_eq!(get_varint(&mut too_large.clone()), Err(Malformed::InvalidField));
+        let too_large = [0xc0, 0, 0, 1, 0, 0, 0, 0];
+        assert_eq!(get_varint(&mut &too_large[..]), Err(Malformed::InvalidField));
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod requests;
 mod resend;
 mod rtt;
 mod sender;
+mod share;
 mod sources;
 mod trace;
 mod unit;
@@ -138,7 +139,10 @@ impl End {
             direction,
             sender: Sender::new(flow, config, encoder),
             receiver: Receiver::new(flow, config, decoder),
-            reporter: Reporter::new(config.feedback, usize::from(config.datagram) - packet::Header::LEN),
+            reporter: Reporter::new(
+                config.feedback,
+                usize::from(config.datagram).saturating_sub(packet::Header::LEN),
+            ),
             requests: Requests::default(),
             requested: VecDeque::new(),
         }

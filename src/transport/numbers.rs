@@ -45,7 +45,7 @@ impl Numbers {
     }
 
     /// Takes the number of a packet that arrived, and gives it in full; none for one that arrived
-    /// before, or so long ago that nobody remembers.
+    /// before, or so long ago that nobody remembers. [`Numbers::settle`] then draws the conclusions.
     pub(super) fn insert(&mut self, trace: &mut Trace, low: u32) -> Result<Option<u64>, Malformed> {
         let number = expand(low, self.next).ok_or(Malformed::OutOfRange)?;
         if number >= self.next + JUMP_MAX {
@@ -65,7 +65,6 @@ impl Numbers {
         } else if number < self.settled {
             self.tolerance.widen(self.next - number);
         }
-        self.settle(trace);
         Ok(Some(number))
     }
 
@@ -99,16 +98,17 @@ impl Numbers {
     pub(super) fn describe(&self, feedback: &mut Feedback) {
         let Some(largest) = self.next.checked_sub(1) else { return };
         feedback.largest = largest as u32;
-        let mut run = self.arrived.run_down(largest, true);
+        let floor = self.arrived.start().max(self.next.saturating_sub(REACH));
+        let mut run = self.arrived.run_down(largest, floor, true);
         feedback.run = run as u32;
         let mut below = largest + 1 - run;
-        while below > self.arrived.start() && feedback.ranges.len() < Feedback::RANGES_MAX {
-            let gap = self.arrived.run_down(below - 1, false);
+        while below > floor && feedback.ranges.len() < Feedback::RANGES_MAX {
+            let gap = self.arrived.run_down(below - 1, floor, false);
             below -= gap;
-            if below == self.arrived.start() {
+            if below == floor {
                 break;
             }
-            run = self.arrived.run_down(below - 1, true);
+            run = self.arrived.run_down(below - 1, floor, true);
             below -= run;
             feedback.ranges.push(Range { gap: gap as u32, run: run as u32 });
         }
@@ -176,6 +176,10 @@ impl Tolerance {
 /// How far back arrivals are remembered, in packets: 160 ms at a gigabit per second.
 const WINDOW: u64 = 1 << 14;
 
+/// How far back feedback tells of arrivals, in packets: more than are under way on most paths. What is
+/// older matters to nobody, because what the receiver wants it asks for.
+const REACH: u64 = 1 << 10;
+
 /// The farthest that a packet number may be ahead of the last: 10 minutes at 100,000 packets a second,
 /// longer than any outage that a session survives.
 const JUMP_MAX: u64 = 1 << 26;
@@ -200,7 +204,10 @@ mod tests {
     fn runs(numbers: &mut Numbers, arrivals: &[u32]) -> Vec<u32> {
         let mut lengths = Vec::new();
         for (at, low) in arrivals.iter().enumerate() {
-            let (_, records) = traced(Time::from_millis(at as u64), |trace| numbers.insert(trace, *low));
+            let (_, records) = traced(Time::from_millis(at as u64), |trace| {
+                assert!(numbers.insert(trace, *low).is_ok());
+                numbers.settle(trace);
+            });
             lengths.extend(records.iter().filter_map(|record| match record.event {
                 Event::LossRun { length } => Some(length),
                 _ => None,
@@ -235,7 +242,14 @@ mod tests {
     #[test]
     fn duplicates_and_forgotten_numbers_are_not_new() {
         let mut numbers = Numbers::new(tolerance());
-        let mut insert = |low| traced(Time::ZERO, |trace| numbers.insert(trace, low)).0;
+        let mut insert = |low| {
+            traced(Time::ZERO, |trace| {
+                let number = numbers.insert(trace, low);
+                numbers.settle(trace);
+                number
+            })
+            .0
+        };
         assert_eq!(insert(0), Ok(Some(0)));
         assert_eq!(insert(0), Ok(None));
         assert_eq!(insert(40_000), Ok(Some(40_000)));

@@ -167,7 +167,7 @@ impl Packet {
             1 => Body::Source(Source::decode(datagram)?),
             2 => Body::Retransmission(Source::decode(datagram)?),
             3 => Body::Repair(decode_repair(datagram)?),
-            _ => Body::Feedback(Arc::new(Feedback::decode(datagram)?)),
+            _ => Body::Feedback(Arc::new(Feedback::decode(&datagram)?)),
         };
         Ok(Self { header, body })
     }

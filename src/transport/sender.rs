@@ -17,11 +17,12 @@ use crate::units::{Bitrate, ByteSize};
 use super::feedback::{Feedback, Losses};
 use super::filler;
 use super::pacer::Pacer;
-use super::packet::{Body, Fragment, Header, IP_UDP_HEADER, Packet, REPAIR_HEADER_LEN, Source};
+use super::packet::{Body, Fragment, Header, Packet, REPAIR_HEADER_LEN, Source};
 use super::queue::Queue;
 use super::rate::{Controller, Sample};
 use super::resend::{Heard, Resend};
 use super::rtt::RoundTrip;
+use super::share::Share;
 use super::trace::Trace;
 use super::unit;
 use super::window::expand;
@@ -330,10 +331,9 @@ impl Sender {
             });
         }
         self.encoder.handle_report(now, &report);
-        if let Some(last) = expand(feedback.floor, self.next_esi).filter(|floor| *floor <= self.next_esi) {
-            if let Some(last) = last.checked_sub(1) {
-                self.encoder.handle_ack(last as u32);
-            }
+        let floor = expand(feedback.floor, self.next_esi).filter(|floor| *floor <= self.next_esi);
+        if let Some(last) = floor.and_then(|floor| floor.checked_sub(1)) {
+            self.encoder.handle_ack(last as u32);
         }
     }
 
@@ -364,34 +364,6 @@ impl Sender {
     }
 }
 
-/// Which share of the bytes on the wire the application's bytes are, over the last megabyte or two.
-#[derive(Clone, Copy, Debug)]
-struct Share {
-    payload: u64,
-    wire: u64,
-}
-
-impl Share {
-    fn new(payload_max: usize, datagram: u16) -> Self {
-        Self { payload: payload_max as u64, wire: u64::from(datagram) + u64::from(IP_UDP_HEADER) }
-    }
-
-    fn note(&mut self, packet: &Packet, size: u32) {
-        if let Body::Source(source) = &packet.body {
-            self.payload += source.payload.len() as u64;
-        }
-        self.wire += u64::from(size);
-        if self.wire > SHARE_MEMORY {
-            self.payload /= 2;
-            self.wire /= 2;
-        }
-    }
-
-    fn get(&self) -> f64 {
-        self.payload as f64 / self.wire as f64
-    }
-}
-
 /// The least payload of a packet: twice [`Frame::HEAD_MAX`], so that a head fits into a half of it.
 /// A datagram too small even for this much becomes larger than configured.
 const PAYLOAD_LEAST: usize = 2 * Frame::HEAD_MAX;
@@ -402,6 +374,3 @@ const SILENCE_PACKETS: u64 = 10;
 /// How often an answer is waited for, each time twice as long, before the other end counts as gone:
 /// eight times are 25 seconds where an answer takes 100 ms.
 const SILENCES_MAX: u32 = 8;
-
-/// Bytes on the wire after which the past counts half.
-const SHARE_MEMORY: u64 = 1 << 20;

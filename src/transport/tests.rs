@@ -1,14 +1,16 @@
 //! Two ends and a path between them that does what a script says, in virtual time.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::endpoint::{Class, Wire};
 
-use crate::fec::Scheme;
 use crate::fec::xor::Xor;
+use crate::fec::{DecodeEvent, RepairHeader, Scheme};
 use crate::frame::Priority;
 use crate::record::{Arrived, Record};
 
@@ -478,29 +480,60 @@ fn feedback_about_packets_never_sent_is_refused() {
     assert_eq!(pair.count(|event| *event == Event::Malformed(Malformed::OutOfRange)), 1);
 }
 
-#[test]
-fn bytes_that_changed_on_their_way_through_a_code_are_miscoded() {
-    let mut pair = Pair::losing(config(Retransmit::Never), &Scheme::None, &[]);
-    pair.stream(1, 3000, millis(100));
-    // A unit whose check fits but whose payload is another packet's.
-    let fragment = packet::Fragment {
-        frame: FrameId(1),
-        index: 0,
-        count: 1,
-        size: 9,
-        head: 0,
-        captured: 0,
-        lifetime: 9,
-    };
-    assert!(!filler::matches(Flow(0), &fragment, b"elsewhere"));
+/// A decoder with a bug: it recovers source packet 1 with the bytes of another packet.
+#[derive(Debug, Default)]
+struct Swapping {
+    recovered: Option<DecodeEvent<Bytes>>,
 }
 
+impl Decoder<Bytes> for Swapping {
+    fn push_source(&mut self, _now: Time, esi: u32, _symbol: &Bytes) {
+        let fragment = |frame| {
+            let frame = Frame {
+                id: FrameId(frame),
+                captured: Time::ZERO,
+                deadline: ms(100),
+                priority: Priority::Delta,
+                size: 1000,
+                head: Bytes::new(),
+            };
+            let fragment = packet::Fragment::of(&frame, 0, 1);
+            let payload = filler::payload(Flow(0), &frame, &fragment);
+            (fragment, payload)
+        };
+        if esi == 0 {
+            let symbol = unit::seal(&fragment(1).0, &fragment(2).1);
+            self.recovered = Some(DecodeEvent::Recovered { esi: 1, symbol });
+        }
+    }
+
+    fn push_repair(&mut self, _: Time, _: &RepairHeader, _: &Bytes) -> Result<(), Malformed> {
+        Ok(())
+    }
+
+    fn poll_event(&mut self) -> Option<DecodeEvent<Bytes>> {
+        self.recovered.take()
+    }
+
+    fn expire(&mut self, _esi: u32) {}
+}
+
+#[test]
+fn a_recovery_with_the_bytes_of_another_packet_is_told_and_not_delivered() {
+    let mut pair = Pair::losing(config(Retransmit::Never), &Scheme::None, &[]);
+    let person = &mut pair.ends[PERSON];
+    person.receiver = Receiver::new(Flow(0), &config(Retransmit::Never), Box::new(Swapping::default()));
+    pair.stream(1, 1000, millis(100));
+    assert_eq!(pair.count(|event| *event == Event::Miscoded { source: 1 }), 1);
+    assert_eq!(ids(&pair.delivered()), [0]);
+}
+
+/// What entered a bottleneck: when, how long it had to wait, and its size.
+type Passed = Rc<RefCell<Vec<(Time, Duration, u32)>>>;
+
 /// A bottleneck of this rate with a queue of at most 300 ms in front of the path, and what it measured.
-fn bottleneck(
-    rate: impl Fn(Time) -> u64 + 'static,
-    lose: impl Fn(u64) -> bool + 'static,
-) -> (Path, std::sync::Arc<std::sync::Mutex<Vec<(Time, Duration, u32)>>>) {
-    let passed = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+fn bottleneck(rate: impl Fn(Time) -> u64 + 'static, lose: impl Fn(u64) -> bool + 'static) -> (Path, Passed) {
+    let passed = Passed::default();
     let log = passed.clone();
     let mut free = Time::ZERO;
     let path = move |now: Time, direction, _: Class, index, size: u32| {
@@ -512,7 +545,7 @@ fn bottleneck(
             return vec![];
         }
         free = free.max(now) + Bitrate::from_bps(rate(now)).time_for(ByteSize::new(size.into()));
-        log.lock().unwrap().push((now, wait, size));
+        log.borrow_mut().push((now, wait, size));
         if lose(index) { vec![] } else { vec![free.since(now)] }
     };
     (Box::new(path), passed)
@@ -534,7 +567,7 @@ fn congest(
     let mut pair = Pair::new(config, &Scheme::None, path);
     // 62.5 kB 60 times a second are 30 Mbit/s.
     pair.stream(secs as u32 * 60, 62_500, Duration::from_micros(16_667));
-    let passed = passed.lock().unwrap();
+    let passed = passed.borrow();
     (0..secs)
         .map(|sec| {
             let of_second = || passed.iter().filter(|(at, ..)| at.as_nanos() / 1_000_000_000 == sec);

@@ -55,7 +55,7 @@ impl Window {
             let ones = (self.words[self.word_of(number)] >> (number % 64)).trailing_ones();
             let step = u64::from(ones).min(64 - number % 64);
             number += step;
-            if number % 64 != 0 || step == 0 {
+            if !number.is_multiple_of(64) || step == 0 {
                 break;
             }
         }
@@ -63,10 +63,10 @@ impl Window {
     }
 
     /// How many numbers down from `from` (included) are in the set without a gap, if `present`; else
-    /// how many are not. Ends at the window's start.
-    pub(super) fn run_down(&self, from: u64, present: bool) -> u64 {
+    /// how many are not. Ends at `floor`, which is in the window and at most `from`.
+    pub(super) fn run_down(&self, from: u64, floor: u64, present: bool) -> u64 {
         let mut length = 0;
-        while from >= self.start + length {
+        while from >= floor + length {
             let number = from - length;
             let mut word = self.words[self.word_of(number)] << (63 - number % 64);
             if !present {
@@ -78,7 +78,7 @@ impl Window {
                 break;
             }
         }
-        length.min(from + 1 - self.start)
+        length.min(from + 1 - floor)
     }
 
     /// The first number of the window.
@@ -138,8 +138,9 @@ mod tests {
                     let missing = (from..end).find(|n| !set.contains(n)).unwrap_or(end);
                     prop_assert_eq!(window.first_missing(from), missing);
                     for present in [true, false] {
-                        let run = (start..=from).rev().take_while(|n| set.contains(n) == present).count();
-                        prop_assert_eq!(window.run_down(from, present), run as u64);
+                        let floor = start.max(from.saturating_sub(150));
+                        let run = (floor..=from).rev().take_while(|n| set.contains(n) == present).count();
+                        prop_assert_eq!(window.run_down(from, floor, present), run as u64);
                     }
                 }
             }

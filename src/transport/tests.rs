@@ -658,8 +658,8 @@ proptest! {
             pair.offer(PERSON, 8, millis(100));
             pair.run_for(millis(16));
         }
-        // At the least rate, 150 kbit/s, a megabyte and its overhead take two minutes.
-        while pair.ends[SERVER].backlog() > ByteSize::ZERO && pair.now < Time::from_secs(200) {
+        // At the least rate, 150 kbit/s, a megabyte and 255 % of repair packets take four minutes.
+        while pair.ends[SERVER].backlog() > ByteSize::ZERO && pair.now < Time::from_secs(600) {
             pair.run_for(millis(1000));
         }
         prop_assert_eq!(pair.ends[SERVER].backlog(), ByteSize::ZERO);

@@ -389,7 +389,8 @@ mod tests {
                 "path.down.loss.channel={ channel = \"radio\" }",
                 "path.down.outage={ channel = \"radio\", mode = \"drop\" }",
             ],
-            &["path.down.jitter.uniform={ mean = \"10ms\", deviation = \"5.7735ms\" }"],
+            &["path.down.jitter.uniform={ max = \"10s\", correlation = 0.999, reorder = true }"],
+            &["path.down.jitter.normal={ deviation = \"1ns\" }"],
             &["path.down.bottleneck={ rate = \"1kbit/s\", channel = \"radio\", bad-factor = 0 }"],
             &["path.down.outage={ at = [\"1s\", \"3s\"], for = \"2s\", every = \"4s\" }"],
             &["contender.udp.udp.fec.reed-solomon={ source = 254, repair = 1, flush = \"off\" }"],
@@ -436,8 +437,8 @@ mod tests {
             ),
             (&["path.down.loss.channel.channel=rodio"], "unknown channel `rodio`: did you mean `radio`?"),
             (
-                &["path.down.jitter.uniform={ mean = \"10ms\", deviation = \"6ms\" }"],
-                "this jitter would be negative at times: at most 5.774 ms with this mean",
+                &["path.down.jitter.gamma={ mean = \"0ms\", deviation = \"6ms\" }"],
+                "0ms is out of range: must be from 1ns to 10s",
             ),
             (
                 &["path.down.bottleneck={ rate = \"1Mbit/s\", bad-factor = 0.5 }"],

@@ -29,7 +29,7 @@ const VOCABULARY: &[&str] = &["time", "units", "rng", "frame", "record", "endpoi
 
 /// Words and the modules that may contain them.
 const AT_HOME: &[(&str, &[&str])] = &[
-    ("clap::", &["cli"]),
+    ("clap::", &["cli", "main"]),
     ("println!(", &["cli", "main"]),
     ("indicatif::", &["cli"]),
     ("anyhow::", &["cli", "main"]),

@@ -12,6 +12,7 @@
 //! | 4 | echo | that packet's time of sending |
 //! | v | held | µs from its arrival to the sending of this |
 //! | 4 | delay | least relative one-way delay since the last feedback, µs modulo 2^32 |
+//! | 4, 4 | train bytes, train time | what arrived in trains right behind the packet before it, and how long behind, µs; both modulo 2^32 |
 //! | v | first run | packet numbers that arrived without a gap up to the largest, at least 1 |
 //! | v, 2 v each | ranges | how many; each a gap and the run below it, both at least 1 |
 //! | v, v, v | expected, lost, residual | packets whose fate on the network is known, lost ones, source packets given up |
@@ -43,6 +44,8 @@ pub struct Feedback {
     /// The least relative one-way delay since the last feedback: arrival minus sending, each on its own
     /// clock, in microseconds modulo 2^32. Only differences mean anything.
     pub delay: u32,
+    /// What arrived in trains.
+    pub trains: Trains,
     /// Packet numbers that arrived without a gap, up to and with `largest`.
     pub run: u32,
     /// What arrived below that, downwards.
@@ -59,6 +62,17 @@ pub struct Feedback {
     pub asked: u32,
     /// The frames that are missed, by requests of which the other end has not told that they arrived.
     pub requests: Vec<FrameId>,
+}
+
+/// Packets of trains that arrived right behind the packet sent before them, since the start of the
+/// session. Their dispersion is the rate of the path's slowest hop (Jain and Routhier, "Packet trains",
+/// 1986), whatever is lost, because only neighbors count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trains {
+    /// Their IP bytes, modulo 2^32.
+    pub bytes: u32,
+    /// Microseconds from the packet before to each of them, modulo 2^32.
+    pub micros: u32,
 }
 
 /// Packet numbers that did not arrive and, below them, ones that did.
@@ -108,6 +122,8 @@ impl Feedback {
         out.put_u32(self.echo);
         put_varint(out, self.held);
         out.put_u32(self.delay);
+        out.put_u32(self.trains.bytes);
+        out.put_u32(self.trains.micros);
         put_varint(out, self.run);
         put_varint(out, self.ranges.len() as u32);
         for range in &self.ranges {
@@ -135,7 +151,7 @@ impl Feedback {
     pub(super) fn encoded_len(&self) -> usize {
         let ranges = self.ranges.iter().map(|range| varint_len(range.gap) + varint_len(range.run));
         let wanted = self.wanted.iter().map(|wanted| 4 + varint_len(wanted.count));
-        let fixed = 6 * 4;
+        let fixed = 8 * 4;
         let lengths = [self.ranges.len(), self.wanted.len(), self.requests.len()];
         fixed
             + varint_len(self.held)
@@ -155,6 +171,7 @@ impl Feedback {
             echo: get_u32(rest)?,
             held: get_varint(rest)?,
             delay: get_u32(rest)?,
+            trains: Trains { bytes: get_u32(rest)?, micros: get_u32(rest)? },
             run: at_least_one(get_varint(rest)?)?,
             ranges: get_list(rest, Self::RANGES_MAX, |rest| {
                 let (gap, run) = (get_varint(rest)?, get_varint(rest)?);
@@ -276,18 +293,19 @@ pub(super) mod tests {
                 Losses { expected, lost, residual, runs, deficit }
             });
         (
-            (any::<[u32; 7]>(), 1_u32.., losses),
+            (any::<[u32; 9]>(), 1_u32.., losses),
             prop::collection::vec(range, 0..=Feedback::RANGES_MAX),
             prop::collection::vec(wanted, 0..=Feedback::WANTED_MAX),
             prop::collection::vec((0_u32..).prop_map(FrameId), 0..=Feedback::REQUESTS_MAX),
         )
             .prop_map(|((numbers, run, losses), ranges, wanted, requests)| {
-                let [largest, echo, held, delay, floor, taken, asked] = numbers;
+                let [largest, echo, held, delay, bytes, micros, floor, taken, asked] = numbers;
                 Feedback {
                     largest,
                     echo,
                     held,
                     delay,
+                    trains: Trains { bytes, micros },
                     run,
                     ranges,
                     losses,

@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::endpoint::{Arrival, Direction, Ecn, Endpoint, Flow, FrameEvent, FrameTransport, Stale, Transmit};
+use crate::endpoint::{
+    Arrival, Direction, Ecn, Endpoint, Flow, FrameEvent, FrameTransport, Stale, Transmit, Wire,
+};
 use crate::fec::{Decoder, Encoder};
 use crate::frame::{Frame, FrameId};
 use crate::record::{Event, Malformed, Sink};
@@ -190,7 +192,7 @@ impl Endpoint for End {
             Ok(None) => return,
             Ok(Some(number)) => {
                 let has_data = !matches!(packet.body, Body::Feedback(_));
-                self.reporter.note(now, number, &packet.header, has_data);
+                self.reporter.note(now, number, &packet.header, packet.size(), has_data);
                 self.handle_new(&mut trace, number, &packet)
             }
             Err(reason) => Err(reason),

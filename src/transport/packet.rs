@@ -6,7 +6,7 @@
 //!
 //! | offset | bytes | field | |
 //! | --- | --- | --- | --- |
-//! | 0 | 1 | version and kind | high nibble [`VERSION`], low nibble 1 source, 2 retransmission, 3 repair, 4 feedback |
+//! | 0 | 1 | version, train, kind | high nibble [`VERSION`]; bit 3: the packet left as soon behind the one before it as pacing allowed; bits 0–2: 1 source, 2 retransmission, 3 repair, 4 feedback |
 //! | 1 | 4 | packet number | modulo 2^32 |
 //! | 5 | 4 | time of sending | µs of the sender's clock, modulo 2^32: for delay differences and echoes |
 //! | 9 | 2 | round trip | as the sender knows it, in units of 64 µs; 0: not known |
@@ -39,7 +39,7 @@
 //! | 20 | | symbol, at least one byte |
 //!
 //! A feedback packet goes on as [`feedback`](super::feedback) says. There is no identity of the
-//! connection yet; the version's nibble and the eleven unused kinds are the room left for it.
+//! connection yet; the version's nibble and the four unused kinds are the room left for it.
 
 use std::sync::Arc;
 
@@ -77,6 +77,9 @@ pub struct Header {
     pub sent: u32,
     /// The round trip as the sender knows it, in units of [`Header::ROUND_TRIP_UNIT`]; 0: not known.
     pub round_trip: u16,
+    /// Whether it continues a train: whether it left as soon behind the packet before it as pacing
+    /// allowed, so that their distance on arrival tells how fast the path is.
+    pub train: bool,
 }
 
 /// What a packet carries.
@@ -127,7 +130,7 @@ pub struct Fragment {
 impl Packet {
     /// Writes the datagram behind what is in `out`.
     pub fn encode(&self, out: &mut BytesMut) {
-        out.put_u8(VERSION << 4 | self.body.kind());
+        out.put_u8(VERSION << 4 | u8::from(self.header.train) << 3 | self.body.kind());
         out.put_u32(self.header.number);
         out.put_u32(self.header.sent);
         out.put_u16(self.header.round_trip);
@@ -155,15 +158,19 @@ impl Packet {
     /// The reason why `datagram` is no packet.
     pub fn decode(mut datagram: Bytes) -> Result<Self, Malformed> {
         let first = datagram.try_get_u8().map_err(|_| Malformed::Truncated)?;
-        if first >> 4 != VERSION || !(1..=4).contains(&(first & 15)) {
+        if first >> 4 != VERSION || !(1..=4).contains(&(first & 7)) {
             return Err(Malformed::UnknownKind);
         }
         if datagram.len() < Header::LEN - 1 {
             return Err(Malformed::Truncated);
         }
-        let header =
-            Header { number: datagram.get_u32(), sent: datagram.get_u32(), round_trip: datagram.get_u16() };
-        let body = match first & 15 {
+        let header = Header {
+            number: datagram.get_u32(),
+            sent: datagram.get_u32(),
+            round_trip: datagram.get_u16(),
+            train: first & 8 != 0,
+        };
+        let body = match first & 7 {
             1 => Body::Source(Source::decode(datagram)?),
             2 => Body::Retransmission(Source::decode(datagram)?),
             3 => Body::Repair(decode_repair(datagram)?),
@@ -402,8 +409,8 @@ pub(super) mod tests {
             repair,
             any_feedback().prop_map(|feedback| Body::Feedback(Arc::new(feedback))),
         ];
-        (any::<(u32, u32, u16)>(), body).prop_map(|((number, sent, round_trip), body)| Packet {
-            header: Header { number, sent, round_trip },
+        (any::<(u32, u32, u16, bool)>(), body).prop_map(|((number, sent, round_trip, train), body)| Packet {
+            header: Header { number, sent, round_trip, train },
             body,
         })
     }

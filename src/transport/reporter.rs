@@ -6,7 +6,7 @@
 
 use crate::time::{Duration, Time};
 
-use super::feedback::Feedback;
+use super::feedback::{Feedback, Trains};
 use super::packet::Header;
 use super::receiver::Receiver;
 use super::requests::Requests;
@@ -28,17 +28,35 @@ pub(super) struct Reporter {
     newest: Option<(u64, Time, u32)>,
     /// The least relative one-way delay since the last feedback, in microseconds.
     delay: Option<u32>,
+    trains: Trains,
 }
 
 impl Reporter {
     /// A schedule with this interval for feedback of at most `len_max` bytes.
     pub(super) fn new(interval: Duration, len_max: usize) -> Self {
-        Self { interval, len_max, sent: None, data: false, urgent: false, lost: 0, newest: None, delay: None }
+        Self {
+            interval,
+            len_max,
+            sent: None,
+            data: false,
+            urgent: false,
+            lost: 0,
+            newest: None,
+            delay: None,
+            trains: Trains::default(),
+        }
     }
 
-    /// Takes note of a packet that arrived for the first time.
-    pub(super) fn note(&mut self, now: Time, number: u64, header: &Header, has_data: bool) {
+    /// Takes note of a packet of `size` IP bytes that arrived for the first time.
+    pub(super) fn note(&mut self, now: Time, number: u64, header: &Header, size: u32, has_data: bool) {
         self.data |= has_data;
+        if let Some((newest, arrived, _)) = self.newest
+            && number == newest + 1
+            && header.train
+        {
+            self.trains.bytes = self.trains.bytes.wrapping_add(size);
+            self.trains.micros = self.trains.micros.wrapping_add(now.since(arrived).as_micros() as u32);
+        }
         if self.newest.is_none_or(|(newest, ..)| number > newest) {
             self.newest = Some((number, now, header.sent));
         }
@@ -69,6 +87,7 @@ impl Reporter {
         let mut feedback =
             Feedback { echo, held: now.since(arrived).as_micros() as u32, ..Feedback::default() };
         feedback.delay = self.delay.unwrap_or_else(|| (arrived.as_micros() as u32).wrapping_sub(echo));
+        feedback.trains = self.trains;
         receiver.describe(&mut feedback);
         requests.describe(now, &mut feedback);
         while feedback.encoded_len() > self.len_max && feedback.ranges.pop().is_some() {}

@@ -14,12 +14,12 @@ use crate::record::{Event, Malformed};
 use crate::time::{Duration, Time};
 use crate::units::{Bitrate, ByteSize};
 
-use super::feedback::{Feedback, Losses};
+use super::feedback::{Feedback, Losses, Trains};
 use super::filler;
 use super::pacer::Pacer;
 use super::packet::{Body, Fragment, Header, Packet, REPAIR_HEADER_LEN, Source};
 use super::queue::Queue;
-use super::rate::{Controller, Sample};
+use super::rate::{Controller, Sample, Train};
 use super::resend::{Heard, Resend};
 use super::rtt::RoundTrip;
 use super::share::Share;
@@ -43,16 +43,16 @@ pub(super) struct Sender {
     round_trip: RoundTrip,
     rate: Box<dyn Controller>,
     pacer: Pacer,
-    /// Whether the pacer held something back since the last feedback.
-    limited: bool,
+    /// Whether something has been waiting to be sent ever since the last packet left.
+    busy: bool,
     share: Share,
     next_number: u64,
     next_esi: u64,
     /// The number of the last packet with data, once there is one.
     last_data: Option<u64>,
     unanswered: Unanswered,
-    /// The newest feedback: its packet number and the account of losses in it.
-    heard: Option<(u64, Losses)>,
+    /// The newest feedback: its packet number, and the accounts of losses and of trains in it.
+    heard: Option<(u64, Losses, Trains)>,
     largest: Option<u64>,
     dropped: VecDeque<FrameId>,
 }
@@ -85,7 +85,7 @@ impl Sender {
             round_trip: RoundTrip::default(),
             rate: config.rate.controller(),
             pacer: Pacer::default(),
-            limited: false,
+            busy: false,
             share: Share::new(payload_max, config.datagram),
             next_number: 0,
             next_esi: 0,
@@ -115,10 +115,10 @@ impl Sender {
                 self.repair = self.encoder.poll_repair(trace.now);
             }
             if !self.waits() {
+                self.busy = false;
                 return None;
             }
             if self.pacer.ready_at() > trace.now {
-                self.limited = true;
                 return None;
             }
             if self.resend.is_due()
@@ -130,6 +130,7 @@ impl Sender {
                 return Some(self.stamp_data(trace.now, Body::Repair(repair)));
             }
             if self.queue.is_empty() {
+                self.busy = false;
                 return None;
             }
             if let Some(source) = self.cut(trace) {
@@ -144,6 +145,7 @@ impl Sender {
             number: self.next_number as u32,
             sent: now.as_micros() as u32,
             round_trip: Header::round_trip_field(self.round_trip.smoothed()),
+            train: self.busy,
         };
         self.next_number += 1;
         let packet = Packet { header, body };
@@ -163,7 +165,7 @@ impl Sender {
         let largest = expand(feedback.largest, self.next_number)
             .filter(|largest| *largest < self.next_number)
             .ok_or(Malformed::OutOfRange)?;
-        if self.heard.as_ref().is_some_and(|(newest, _)| number < *newest) {
+        if self.heard.as_ref().is_some_and(|(newest, ..)| number < *newest) {
             // Overtaken by one that says the same and more.
             return Ok(());
         }
@@ -174,9 +176,9 @@ impl Sender {
         }
         let since = if self.last_data <= self.largest { None } else { Some(trace.now) };
         self.unanswered.since = since;
-        let before =
-            self.heard.replace((number, feedback.losses)).map_or(Losses::default(), |(_, losses)| losses);
-        self.report(trace.now, &before, feedback);
+        let heard = self.heard.replace((number, feedback.losses, feedback.trains));
+        let (_, losses, trains) = heard.unwrap_or_default();
+        self.report(trace.now, &losses, &trains, feedback);
         if self.config.retransmit != Retransmit::Never {
             let heard = Heard {
                 now: trace.now,
@@ -295,7 +297,9 @@ impl Sender {
     fn stamp_data(&mut self, now: Time, body: Body) -> Packet {
         self.last_data = Some(self.next_number);
         self.unanswered.since.get_or_insert(now);
-        self.stamp(now, body)
+        let packet = self.stamp(now, body);
+        self.busy = true;
+        packet
     }
 
     fn measure(&mut self, trace: &mut Trace, feedback: &Feedback) {
@@ -310,7 +314,7 @@ impl Sender {
     }
 
     /// Hands the account of losses to the code and to the rate.
-    fn report(&mut self, now: Time, before: &Losses, feedback: &Feedback) {
+    fn report(&mut self, now: Time, before: &Losses, trains: &Trains, feedback: &Feedback) {
         let losses = &feedback.losses;
         let report = LossReport {
             expected: losses.expected.wrapping_sub(before.expected),
@@ -327,7 +331,12 @@ impl Sender {
                 round_trip,
                 expected: report.expected,
                 lost: report.lost,
-                limited: std::mem::take(&mut self.limited),
+                train: Train {
+                    bytes: feedback.trains.bytes.wrapping_sub(trains.bytes),
+                    time: Duration::from_micros(u64::from(
+                        feedback.trains.micros.wrapping_sub(trains.micros),
+                    )),
+                },
             });
         }
         self.encoder.handle_report(now, &report);

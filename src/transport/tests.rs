@@ -474,7 +474,7 @@ fn feedback_about_packets_never_sent_is_refused() {
     let mut pair = Pair::losing(config(Retransmit::Never), &Scheme::None, &[]);
     pair.stream(1, 1000, millis(100));
     let feedback = feedback::Feedback { largest: 1000, run: 1, ..Default::default() };
-    let header = packet::Header { number: 500, sent: 0, round_trip: 0 };
+    let header = packet::Header { number: 500, ..packet::Header::default() };
     let packet = Packet { header, body: Body::Feedback(Arc::new(feedback)) };
     pair.ends[SERVER].handle_packet(pair.now, Arrival { packet, ecn: Ecn::NotEct }, &mut pair.records);
     assert_eq!(pair.count(|event| *event == Event::Malformed(Malformed::OutOfRange)), 1);

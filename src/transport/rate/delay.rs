@@ -1,31 +1,36 @@
-//! A rate that keeps the queue short: a law of the family of SCReAM and GCC.
+//! A rate that follows the path's capacity and keeps its queue short.
 //!
-//! Sources: SCReAM (RFC 8298 §4.1), Google congestion control (draft-ietf-rmcat-gcc-02 §5–6), the base
-//! delay of LEDBAT (RFC 6817 §3.4.2), the rules for UDP of RFC 8085 §3.1 and the circuit breakers of RFC
-//! 8083. With q the queueing delay (least one-way delay of a feedback interval, less the least of the
-//! last ten seconds), T its target and round = round trip, at least [`ROUND_MIN`]:
+//! The receiver reports the dispersion of packet trains: how far apart packets arrive that left back to
+//! back, as fast as the rate allowed. That is the rate of the slowest hop, whether packets are lost or
+//! not, and even a single large frame tells it, so an application that is idle most of the time needs no
+//! padding to be measured. The largest of the last [`ROUNDS`] rounds is the capacity C; with q the least
+//! queueing delay of a round and T its target:
 //!
-//! | state | when | rate |
+//! | phase | rate | until |
 //! | --- | --- | --- |
-//! | start | until q > T/2 or losses are heavy | doubles every round; at its end back to what it was a round ago |
-//! | growth | q ≤ T | × 1 + [`GAIN`] (1 − q/T) every round (SCReAM's off-target gain) |
-//! | overuse | q > T, once a round | × (1 − d) / (1 + dq/dt), because dq/dt is rate/capacity − 1; d = (q − T/2) / [`DRAIN`], within [`DRAIN_SHARE`], drains the queue |
-//! | loss | heavy and ours | × 1 − loss/2 (GCC's loss-based controller) |
-//! | silence | no answer | halved, then growth as at the start |
+//! | up | C × 2 at the start, then C × 1.25 | C stops growing, or q > T/2 |
+//! | down | C × 0.75 | q ≤ T/4, or [`DOWN_ROUNDS`] rounds |
+//! | cruise | C; less where q > T | [`CRUISE_ROUNDS`] rounds |
 //!
-//! Growth counts only while the rate holds packets back: an application that sends little proves
-//! nothing. A rate once reached is kept over idle times (RFC 7661).
+//! A round is a round trip's worth of trains, so that time counts only while the rate holds something
+//! back: an application that sends little proves nothing, and a rate once reached is kept over idle times
+//! (RFC 7661). Sources: BBR's cycle and filter (Cardwell et al., ACM Queue 2016), packet trains (Jain and
+//! Routhier 1986), the delay target of SCReAM (RFC 8298 §4.1) and the base delay of LEDBAT (RFC 6817
+//! §3.4.2), the rules for UDP of RFC 8085 §3.1 and the circuit breakers of RFC 8083.
 //!
 //! | differs | there | here |
 //! | --- | --- | --- |
-//! | what is controlled | SCReAM a window, GCC a rate | a rate |
+//! | delivery rate | BBR: what is acknowledged per time | the dispersion of trains, which losses do not change |
+//! | queue | BBR: a window of two bandwidth-delay products | a target for the queueing delay |
 //! | losses | SCReAM: each one halves; GCC: 10 % reduce | radio links lose 5 to 20 % without a queue, so only heavy losses count, and they count only if a lower rate makes them fewer |
-//! | a queue that others fill | both raise their target | after [`FUTILE_MAX`] reductions that did not shorten the queue, what is there counts as the base |
+//! | a queue that others fill | SCReAM, GCC raise their target | after [`FUTILE_MAX`] times down that did not shorten the queue, what is there counts as the base |
+
+use std::collections::VecDeque;
 
 use crate::time::{Duration, Time};
 use crate::units::Bitrate;
 
-use super::{Controller, Sample};
+use super::{Controller, Sample, Train};
 
 /// The settings of the law.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,14 +47,15 @@ pub struct Limits {
 
 impl Default for Limits {
     /// Starts at 2 Mbit/s, which is ten packets in a round trip of 60 ms (RFC 8085 §3.1.2 allows ten);
-    /// never below 150 kbit/s (GCC's floor for video is of that order); targets 20 ms, a fifth of a
-    /// usual deadline and a third of SCReAM's.
+    /// never below 150 kbit/s (GCC's floor for video is of that order); targets 30 ms, half of
+    /// SCReAM's: jitter of a few milliseconds must not look like a queue, and a deadline of 100 ms must
+    /// be kept.
     fn default() -> Self {
         Self {
             start: Bitrate::from_bps(2_000_000),
             least: Bitrate::from_bps(150_000),
             most: Bitrate::from_bps(1_000_000_000),
-            target: Duration::from_millis(20),
+            target: Duration::from_millis(30),
         }
     }
 }
@@ -60,17 +66,51 @@ pub(super) struct Delay {
     limits: Limits,
     /// Bits per second.
     rate: f64,
-    starting: bool,
+    phase: Phase,
+    round: Round,
+    /// How many rounds have ended.
+    rounds: u64,
+    /// The rates of the last rounds that no later round exceeded, with their round, largest first.
+    peaks: VecDeque<(u64, f64)>,
     base: Base,
-    /// The last sample: when, and the queueing delay in seconds.
-    last: Option<(Time, f64)>,
-    /// dq/dt, smoothed over a round.
-    slope: f64,
-    /// The last reduction for a queue: when, and the queueing delay then.
-    reduced: Option<(Time, f64)>,
-    /// Consecutive reductions that did not shorten the queue.
+    /// Consecutive times down that did not shorten the queue.
     futile: u32,
+    /// Consecutive rounds with a queue of twice the target.
+    severe: u32,
     losses: LossTest,
+}
+
+/// What the rate is trying.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    /// Whether the path takes more than the capacity known.
+    Up {
+        /// By how much more.
+        gain: f64,
+        /// Rounds in which it did not.
+        stalled: u32,
+    },
+    /// To drain the queue.
+    Down {
+        /// Rounds left.
+        left: u32,
+        /// The queueing delay at its start, in seconds.
+        queue: f64,
+    },
+    /// Nothing.
+    Cruise {
+        /// Rounds left.
+        left: u32,
+    },
+}
+
+/// The trains of the current round.
+#[derive(Clone, Copy, Debug, Default)]
+struct Round {
+    bytes: u64,
+    time: Duration,
+    /// The least queueing delay, in seconds.
+    queue: Option<f64>,
 }
 
 impl Delay {
@@ -78,44 +118,95 @@ impl Delay {
         Self {
             limits,
             rate: limits.start.bps() as f64,
-            starting: true,
+            phase: START,
+            round: Round::default(),
+            rounds: 0,
+            peaks: VecDeque::new(),
             base: Base::default(),
-            last: None,
-            slope: 0.0,
-            reduced: None,
             futile: 0,
+            severe: 0,
             losses: LossTest::default(),
         }
     }
 
-    fn grow(&mut self, elapsed: f64, round: f64, queue: f64) {
-        let target = self.limits.target.as_secs_f64();
-        let rounds = (elapsed / round).min(1.0);
-        self.rate *=
-            if self.starting { libm::exp2(rounds) } else { 1.0 + GAIN * (1.0 - queue / target) * rounds };
+    /// The capacity of the path, in bits per second, as far as it is known.
+    fn capacity(&self) -> f64 {
+        self.peaks.front().map_or(self.limits.start.bps() as f64, |&(_, peak)| peak)
     }
 
-    /// Lowers the rate to drain the queue, unless that was done within this round or has been enough.
-    fn reduce(&mut self, now: Time, round: f64, queue: f64) {
+    /// Takes the rate of a round into the filter of the largest.
+    fn note(&mut self, measured: f64) {
+        self.rounds += 1;
+        while self.peaks.back().is_some_and(|&(_, peak)| peak <= measured) {
+            self.peaks.pop_back();
+        }
+        self.peaks.push_back((self.rounds, measured));
+        while self.peaks.front().is_some_and(|&(round, _)| round + ROUNDS <= self.rounds) {
+            self.peaks.pop_front();
+        }
+    }
+
+    /// Forgets what the path once carried.
+    fn forget(&mut self, capacity: f64) {
+        self.peaks.clear();
+        self.peaks.push_back((self.rounds, capacity));
+    }
+
+    /// A round trip's worth of trains has arrived, with this rate and this queueing delay.
+    fn end_round(&mut self, measured: f64, queue: f64) {
+        let before = self.capacity();
+        // Trains cannot arrive faster than they left; where they seem to, something held them up.
+        self.note(measured.min(self.rate));
         let target = self.limits.target.as_secs_f64();
-        let drain = ((queue - target / 2.0) / DRAIN).clamp(DRAIN_SHARE.0, DRAIN_SHARE.1);
-        if self.slope <= -drain {
-            return;
+        self.severe = if queue > 2.0 * target { self.severe + 1 } else { 0 };
+        if self.severe == SEVERE_ROUNDS {
+            self.severe = 0;
+            self.forget(measured.min(before));
         }
-        if let Some((at, before)) = self.reduced {
-            if now.since(at).as_secs_f64() < round {
-                return;
+        self.phase = self.next_phase(self.capacity() > before * GROWTH, queue, target);
+        self.set_rate(queue, target);
+    }
+
+    fn next_phase(&mut self, grew: bool, queue: f64, target: f64) -> Phase {
+        match self.phase {
+            Phase::Up { .. } if queue > target / 2.0 => Phase::Down { left: DOWN_ROUNDS, queue },
+            Phase::Up { gain, .. } if grew => Phase::Up { gain, stalled: 0 },
+            Phase::Up { gain, stalled } if stalled + 1 < STALLED_ROUNDS => {
+                Phase::Up { gain, stalled: stalled + 1 }
             }
-            self.futile = if queue < before { 0 } else { self.futile + 1 };
-            if self.futile == FUTILE_MAX {
-                self.base = Base::default();
-                self.futile = 0;
-                self.reduced = None;
-                return;
+            Phase::Up { .. } => Phase::Down { left: 1, queue },
+            Phase::Down { left, queue: before } if left > 1 && queue > target / 4.0 => {
+                Phase::Down { left: left - 1, queue: before }
             }
+            Phase::Down { queue: before, .. } => {
+                self.judge_queue(queue, before, target);
+                Phase::Cruise { left: CRUISE_ROUNDS }
+            }
+            Phase::Cruise { .. } if queue > target => Phase::Down { left: DOWN_ROUNDS, queue },
+            Phase::Cruise { left } if left > 1 => Phase::Cruise { left: left - 1 },
+            Phase::Cruise { .. } => Phase::Up { gain: PROBE, stalled: 0 },
         }
-        self.rate *= (1.0 - drain) / (1.0 + self.slope.clamp(-drain, 1.0));
-        self.reduced = Some((now, queue));
+    }
+
+    /// A queue that does not become shorter with a lower rate is somebody else's.
+    fn judge_queue(&mut self, queue: f64, before: f64, target: f64) {
+        self.futile = if queue > target / 2.0 && queue > FUTILE_KEPT * before { self.futile + 1 } else { 0 };
+        if self.futile == FUTILE_MAX {
+            self.futile = 0;
+            self.base = Base::default();
+        }
+    }
+
+    fn set_rate(&mut self, queue: f64, target: f64) {
+        let gain = match self.phase {
+            Phase::Up { gain, .. } => gain,
+            Phase::Down { .. } => DOWN,
+            Phase::Cruise { .. } => 1.0,
+        };
+        // A queue of three targets halves the rate.
+        let excess = (queue / target - 1.0).clamp(0.0, 2.0) / 4.0;
+        let (least, most) = (self.limits.least.bps() as f64, self.limits.most.bps() as f64);
+        self.rate = (self.capacity() * gain * (1.0 - excess)).clamp(least, most);
     }
 }
 
@@ -126,38 +217,36 @@ impl Controller for Delay {
 
     fn handle_feedback(&mut self, sample: &Sample) {
         let queue = self.base.queue(sample.now, sample.delay);
-        let (at, before) = self.last.replace((sample.now, queue)).unwrap_or((sample.now, queue));
-        let elapsed = sample.now.since(at).as_secs_f64();
-        let round = sample.round_trip.max(ROUND_MIN).as_secs_f64();
-        let target = self.limits.target.as_secs_f64();
-        if elapsed > 0.0 {
-            self.slope += ((queue - before) / elapsed - self.slope) * (elapsed / round).min(1.0);
-        }
-        if self.starting && queue > target / 2.0 {
-            self.starting = false;
-            self.rate /= 2.0;
-            self.reduced = Some((sample.now, queue));
-        }
-        if queue > target {
-            self.reduce(sample.now, round, queue);
-        } else if queue < target / 2.0 || self.reduced.is_none() {
-            self.reduced = None;
-            self.futile = 0;
-            if sample.limited {
-                self.grow(elapsed, round, queue);
-            }
-        }
         if let Some(loss) = self.losses.heavy(sample) {
-            self.starting = false;
-            self.rate *= 1.0 - loss / 2.0;
+            self.forget(self.capacity() * (1.0 - loss / 2.0));
+            self.phase = Phase::Cruise { left: CRUISE_ROUNDS };
+            self.set_rate(0.0, self.limits.target.as_secs_f64());
         }
-        self.rate = self.rate.clamp(self.limits.least.bps() as f64, self.limits.most.bps() as f64);
+        self.round.add(&sample.train, queue);
+        let round = self.round;
+        if round.time >= sample.round_trip.max(ROUND_MIN)
+            && let Some(queue) = round.queue
+        {
+            self.round = Round::default();
+            self.end_round(round.bytes as f64 * 8.0 / round.time.as_secs_f64(), queue);
+        }
     }
 
     fn handle_silence(&mut self) {
-        self.rate = (self.rate / 2.0).max(self.limits.least.bps() as f64);
-        self.starting = true;
-        self.last = None;
+        self.forget((self.rate / 2.0).max(self.limits.least.bps() as f64));
+        self.rate = self.capacity();
+        self.phase = START;
+        self.round = Round::default();
+    }
+}
+
+impl Round {
+    fn add(&mut self, train: &Train, queue: f64) {
+        if train.bytes > 0 {
+            self.bytes += u64::from(train.bytes);
+            self.time += train.time;
+            self.queue = Some(self.queue.map_or(queue, |least| least.min(queue)));
+        }
     }
 }
 
@@ -227,22 +316,43 @@ impl LossTest {
     }
 }
 
-/// Growth of the rate per round when there is no queue: doubles in 14 rounds, and exceeds the capacity
-/// by no more than a twentieth when the queue begins.
-const GAIN: f64 = 0.05;
+/// How the first search begins.
+const START: Phase = Phase::Up { gain: 2.0, stalled: 0 };
 
-/// The seconds in which a queue above the target is to be drained to half the target.
-const DRAIN: f64 = 0.5;
+/// By how much later searches exceed the capacity known: enough to see growth through the noise.
+const PROBE: f64 = 1.25;
 
-/// The least and the most of the capacity that is left unused to drain a queue.
-const DRAIN_SHARE: (f64, f64) = (0.1, 0.5);
+/// The share of the capacity that is sent to drain a queue.
+const DOWN: f64 = 0.75;
 
-/// The shortest round: feedback comes no faster.
-const ROUND_MIN: Duration = Duration::from_millis(40);
+/// Rounds that the filter of the largest rate remembers: longer than a cycle.
+const ROUNDS: u64 = 12;
 
-/// Reductions without effect before the queue counts as somebody else's: they leave two thirds of the
-/// rate at most, and a queue of our own would have become shorter.
-const FUTILE_MAX: u32 = 4;
+/// How long a time down lasts at the most: a queue of a round trip is gone after it.
+const DOWN_ROUNDS: u32 = 4;
+
+/// Rounds between a time down and the next search.
+const CRUISE_ROUNDS: u32 = 4;
+
+/// A search ends after this many rounds without growth: what was sent at a higher rate is seen a round
+/// trip later at the earliest.
+const STALLED_ROUNDS: u32 = 3;
+
+/// Growth of the capacity known that makes a search go on; half of what a probe would show.
+const GROWTH: f64 = 1.1;
+
+/// A queue of twice the target for so many rounds means that the path has become slower, and the filter
+/// of the largest rate must not remember otherwise.
+const SEVERE_ROUNDS: u32 = 2;
+
+/// The shortest round: shorter trains tell more of jitter than of the path.
+const ROUND_MIN: Duration = Duration::from_millis(20);
+
+/// A queue that keeps this share of itself through a time down is not our own.
+const FUTILE_KEPT: f64 = 0.8;
+
+/// Times down without effect before the queue counts as somebody else's.
+const FUTILE_MAX: u32 = 2;
 
 /// Memory of the base delay in seconds: long enough to see an empty queue, short enough to follow a
 /// change of route.

@@ -41,8 +41,17 @@ pub(super) struct Sample {
     pub(super) expected: u32,
     /// Packets of them that were lost.
     pub(super) lost: u32,
-    /// Whether the rate held packets back since the last feedback.
-    pub(super) limited: bool,
+    /// What arrived in trains since the last feedback.
+    pub(super) train: Train,
+}
+
+/// Packets that arrived right behind their predecessors, having left as fast as the rate allowed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Train {
+    /// Their IP bytes.
+    pub(super) bytes: u32,
+    /// The sum of their distances on arrival.
+    pub(super) time: Duration,
 }
 
 /// A controller.

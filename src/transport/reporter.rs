@@ -28,8 +28,15 @@ pub(super) struct Reporter {
     newest: Option<(u64, Time, u32)>,
     /// The least relative one-way delay since the last feedback, in microseconds.
     delay: Option<u32>,
+    /// The train that is arriving, as far as it has not been counted.
+    train: Trains,
+    /// All trains that were long enough.
     trains: Trains,
 }
+
+/// Bytes of a train that are worth counting: eight full packets. In shorter ones the jitter of the path
+/// is longer than the train.
+const TRAIN_LEAST: u32 = 10_000;
 
 impl Reporter {
     /// A schedule with this interval for feedback of at most `len_max` bytes.
@@ -43,6 +50,7 @@ impl Reporter {
             lost: 0,
             newest: None,
             delay: None,
+            train: Trains::default(),
             trains: Trains::default(),
         }
     }
@@ -50,13 +58,7 @@ impl Reporter {
     /// Takes note of a packet of `size` IP bytes that arrived for the first time.
     pub(super) fn note(&mut self, now: Time, number: u64, header: &Header, size: u32, has_data: bool) {
         self.data |= has_data;
-        if let Some((newest, arrived, _)) = self.newest
-            && number == newest + 1
-            && header.train
-        {
-            self.trains.bytes = self.trains.bytes.wrapping_add(size);
-            self.trains.micros = self.trains.micros.wrapping_add(now.since(arrived).as_micros() as u32);
-        }
+        self.note_train(now, number, header, size);
         if self.newest.is_none_or(|(newest, ..)| number > newest) {
             self.newest = Some((number, now, header.sent));
         }
@@ -64,6 +66,22 @@ impl Reporter {
         // Clocks are unrelated: of two delays the lesser is the one that the other is after.
         let least = self.delay.filter(|least| delay.wrapping_sub(*least) as i32 >= 0);
         self.delay = Some(least.unwrap_or(delay));
+    }
+
+    /// Takes note of a packet that may continue a train.
+    fn note_train(&mut self, now: Time, number: u64, header: &Header, size: u32) {
+        let Some((newest, arrived, _)) = self.newest else { return };
+        if !header.train || number <= newest {
+            self.train = Trains::default();
+        } else if number == newest + 1 {
+            self.train.bytes += size;
+            self.train.micros = self.train.micros.saturating_add(now.since(arrived).as_micros() as u32);
+        }
+        if self.train.bytes >= TRAIN_LEAST {
+            self.trains.bytes = self.trains.bytes.wrapping_add(self.train.bytes);
+            self.trains.micros = self.trains.micros.wrapping_add(self.train.micros);
+            self.train = Trains::default();
+        }
     }
 
     /// Takes note of what the receiver decided.

@@ -8,7 +8,7 @@
 //!
 //! | phase | rate | until |
 //! | --- | --- | --- |
-//! | up | C × 2 at the start, then C × 1.25 | C stops growing, or q > T/2 |
+//! | up | C × 2 at the start; later C × 1.25, and faster with every round that shows growth | C stops growing, or q > T/2 |
 //! | down | C × 0.75 | q ≤ T/4, or [`DOWN_ROUNDS`] rounds |
 //! | cruise | C; less where q > T | [`CRUISE_ROUNDS`] rounds |
 //!
@@ -170,7 +170,7 @@ impl Delay {
     fn next_phase(&mut self, grew: bool, queue: f64, target: f64) -> Phase {
         match self.phase {
             Phase::Up { .. } if queue > target / 2.0 => Phase::Down { left: DOWN_ROUNDS, queue },
-            Phase::Up { gain, .. } if grew => Phase::Up { gain, stalled: 0 },
+            Phase::Up { gain, .. } if grew => Phase::Up { gain: (gain * PROBE).min(GAIN_MAX), stalled: 0 },
             Phase::Up { gain, stalled } if stalled + 1 < STALLED_ROUNDS => {
                 Phase::Up { gain, stalled: stalled + 1 }
             }
@@ -317,9 +317,13 @@ impl LossTest {
 }
 
 /// How the first search begins.
-const START: Phase = Phase::Up { gain: 2.0, stalled: 0 };
+const START: Phase = Phase::Up { gain: GAIN_MAX, stalled: 0 };
 
-/// By how much later searches exceed the capacity known: enough to see growth through the noise.
+/// By how much the rate exceeds the capacity known at the most: slow start's doubling.
+const GAIN_MAX: f64 = 2.0;
+
+/// By how much a later search exceeds the capacity at first, enough to see growth through the noise, and
+/// by what it goes on faster with every round that shows growth.
 const PROBE: f64 = 1.25;
 
 /// The share of the capacity that is sent to drain a queue.

@@ -582,12 +582,14 @@ fn congest(
 
 #[test]
 fn the_delay_based_rate_fills_the_path_and_keeps_its_queue_short() {
-    for mbps in [2, 10, 20] {
+    // At 2 Mbit/s the shortest train that counts takes 40 ms, and what it shows is known a round trip
+    // and a feedback interval later: a search for a quarter more queues 25 ms in that time on top.
+    for (mbps, queue_max) in [(2, 75.0), (10, 50.0), (20, 50.0)] {
         let seconds = congest(20, move |_| mbps * 1_000_000, |_| false);
         let steady = &seconds[5..];
         let mean = steady.iter().map(|(rate, _)| rate).sum::<f64>() / steady.len() as f64;
         assert!(mean > 0.85 * mbps as f64, "{mbps} Mbit/s: {seconds:?}");
-        assert!(steady.iter().all(|(_, queue)| *queue < 50.0), "{mbps} Mbit/s: {seconds:?}");
+        assert!(steady.iter().all(|(_, queue)| *queue < queue_max), "{mbps} Mbit/s: {seconds:?}");
     }
 }
 

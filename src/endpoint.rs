@@ -144,6 +144,10 @@ pub trait FrameTransport: Endpoint {
 }
 
 /// What a transport does with a frame that would come after its deadline even if it were sent at once.
+///
+/// One law for all of them: a packet sent now arrives half the least round trip ever measured from now.
+/// Not half the smoothed one: that may come from a full queue or an outage, and where all frames are
+/// dropped for its sake nothing is sent that could measure it anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stale {
     /// It is sent all the same.

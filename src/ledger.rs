@@ -76,8 +76,8 @@ struct Books {
     packets: [PacketAccount; Class::ALL.len()],
     sources: SourceAccount,
     source_fates: Fates,
-    frames_sent: Fates,
-    frames_received: Fates,
+    frames_sent: RecentFates,
+    frames_received: RecentFates,
     repairs_settled: u64,
 }
 
@@ -267,6 +267,42 @@ impl Fates {
     }
 }
 
+/// As [`Fates`] for what need not have a fate: no sender tells of the frames that it did not drop, no
+/// receiver of those that were dropped. So only the last ones are remembered.
+#[derive(Clone, Debug, Default)]
+struct RecentFates {
+    first: u64,
+    settled: VecDeque<bool>,
+}
+
+impl RecentFates {
+    /// How far back a second fate is found: twice as many frames as any transport keeps waiting.
+    const MEMORY: usize = 8192;
+
+    fn open(&mut self, number: u64) -> Result<(), String> {
+        let next = self.first + self.settled.len() as u64;
+        if number != next {
+            return Err(format!("{number} came where {next} was due"));
+        }
+        if self.settled.len() == Self::MEMORY {
+            self.settled.pop_front();
+            self.first += 1;
+        }
+        self.settled.push_back(false);
+        Ok(())
+    }
+
+    fn settle(&mut self, number: u64) -> Result<(), String> {
+        let Some(place) = number.checked_sub(self.first) else { return Ok(()) };
+        match usize::try_from(place).ok().and_then(|place| self.settled.get_mut(place)) {
+            Some(settled) if !*settled => *settled = true,
+            Some(_) => return Err(format!("{number} has two fates")),
+            None => return Err(format!("{number} has a fate but was never sent")),
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,6 +365,19 @@ mod tests {
         let both = [captured, Event::FrameComplete { frame }, Event::FrameLost { frame }];
         assert!(ledger_of(&both).close([]).is_err());
         assert!(ledger_of(&[Event::FrameComplete { frame }]).close([]).is_err(), "never captured");
+    }
+
+    #[test]
+    fn frames_whose_fate_nobody_tells_take_no_memory_for_ever() {
+        let captured = |frame| {
+            let (regions, again) = Default::default();
+            Event::FrameCaptured { frame: FrameId(frame), bytes: 1, deadline: Time::ZERO, regions, again }
+        };
+        let ledger = ledger_of(&(0..100_000).map(captured).collect::<Vec<_>>());
+        let books = ledger.books(Flow(1), Direction::Down).unwrap();
+        assert_eq!(books.frames_sent.settled.len(), RecentFates::MEMORY);
+        assert_eq!(books.frames_received.settled.len(), RecentFates::MEMORY);
+        assert_eq!(ledger.close([]), Ok(()));
     }
 
     #[test]

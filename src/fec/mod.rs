@@ -75,7 +75,8 @@ pub struct Repair<S> {
 pub struct Overhead {
     /// Bytes of trailer in every source packet (in-band redundancy), at most.
     pub source: u16,
-    /// Bytes by which a repair symbol may be longer than the longest unit that it protects.
+    /// Bytes by which a repair symbol may be longer than the longest contents of the units that it
+    /// protects.
     pub repair: u16,
 }
 

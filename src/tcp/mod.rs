@@ -200,7 +200,7 @@ impl End {
 
     /// Moves frames into the socket as far as its low-water mark allows.
     fn write(&mut self, now: Time, sink: &mut dyn Sink) {
-        let one_way = self.sender.smoothed_round_trip().unwrap_or_default() / 2;
+        let one_way = self.sender.least_round_trip().unwrap_or_default() / 2;
         let (flow, direction, events) = (self.flow, self.direction, &mut self.events);
         self.writer.write(now, self.sender.next(), one_way, |frame| {
             let event = Event::FrameDropped { frame, begun: false };

@@ -90,7 +90,8 @@ impl Writer {
     }
 
     /// Writes into the socket while less than the low-water mark of it is unsent, and calls `dropped`
-    /// with the frames that would come too late even if they left now.
+    /// with the frames that would come too late even if they left now; also with those behind a socket
+    /// that is full, so that neither the encoder nor the repair of the picture counts on them.
     pub(super) fn write(
         &mut self,
         now: Time,
@@ -98,6 +99,13 @@ impl Writer {
         one_way: Duration,
         mut dropped: impl FnMut(FrameId),
     ) {
+        while self.stale == Stale::Drop
+            && self.queue.front().is_some_and(|frame| now + one_way > frame.deadline)
+            && let Some(frame) = self.queue.pop_front()
+        {
+            self.queued -= u64::from(frame.size);
+            dropped(frame.id);
+        }
         while self.written - sent < self.not_sent_low {
             if let Some(frame) = self.refreshes.pop_front() {
                 self.put(Message::Refresh(frame), 0);
@@ -105,10 +113,6 @@ impl Writer {
             }
             let Some(frame) = self.queue.pop_front() else { return };
             self.queued -= u64::from(frame.size);
-            if self.stale == Stale::Drop && now + one_way > frame.deadline {
-                dropped(frame.id);
-                continue;
-            }
             let delivered = Delivered { id: frame.id, size: frame.size, head: frame.head };
             self.put(Message::Frame { delivered, deadline: frame.deadline }, u64::from(frame.size));
         }
@@ -149,5 +153,33 @@ impl Reader {
             Message::Frame { delivered, .. } => FrameEvent::Delivered(delivered),
             Message::Refresh(frame) => FrameEvent::RefreshRequested(frame),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::frame::Priority;
+
+    #[test]
+    fn frames_behind_a_full_socket_are_dropped_as_they_become_stale() {
+        let mut writer = Writer::new(Stale::Drop, 16_384, Book::default());
+        for (id, deadline) in [(0, 100), (1, 100), (2, 300)] {
+            let (id, deadline) = (FrameId(id), Time::from_millis(deadline));
+            let (priority, head) = (Priority::Delta, Bytes::new());
+            let frame = Frame { id, captured: Time::ZERO, deadline, priority, size: 20_000, head };
+            writer.offer(frame).unwrap();
+        }
+        let mut dropped = Vec::new();
+        let one_way = Duration::from_millis(20);
+        writer.write(Time::from_millis(80), 0, one_way, |frame| dropped.push(frame));
+        assert_eq!(
+            (writer.written(), writer.queued(), &dropped[..]),
+            (20_008, ByteSize::new(40_000), &[][..])
+        );
+        writer.write(Time::from_millis(81), 0, one_way, |frame| dropped.push(frame));
+        assert_eq!((writer.queued(), &dropped[..]), (ByteSize::new(20_000), &[FrameId(1)][..]));
     }
 }

@@ -71,7 +71,7 @@ impl Sender {
         let coded = encoder.needs_symbols();
         let overhead = encoder.overhead();
         let source = Source::HEADER_LEN + usize::from(overhead.source);
-        let repair = Header::LEN + REPAIR_HEADER_LEN + unit::OVERHEAD + usize::from(overhead.repair);
+        let repair = Header::LEN + REPAIR_HEADER_LEN + Fragment::LEN + usize::from(overhead.repair);
         let headers = if coded { source.max(repair) } else { source };
         let payload_max = usize::from(config.datagram).saturating_sub(headers).max(PAYLOAD_LEAST);
         Self {

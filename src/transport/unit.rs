@@ -7,9 +7,6 @@ use crate::record::Malformed;
 
 use super::packet::Fragment;
 
-/// Bytes of a unit that are not payload.
-pub(super) const OVERHEAD: usize = unit::OVERHEAD + Fragment::LEN;
-
 /// The unit of the source packet with these fields and this payload.
 pub(super) fn seal(fragment: &Fragment, payload: &[u8]) -> Bytes {
     let mut fields = [0; Fragment::LEN];

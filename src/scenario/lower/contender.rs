@@ -13,6 +13,7 @@ use crate::scenario::file::path::Link;
 use crate::scenario::problem::Problem;
 use crate::scenario::quantity::Flush;
 use crate::time::Duration;
+use crate::transport::packet::IP_UDP_HEADER;
 use crate::transport::rate::{Limits, Rate};
 use crate::units::Bitrate;
 use crate::{endpoint, tcp, transport};
@@ -69,7 +70,8 @@ impl Lower<'_> {
 
     fn udp(&mut self, udp: &Udp, pace: &Pace) -> Protocol {
         let config = |share: Option<Bitrate>| transport::Config {
-            datagram: udp.datagram.value as u16,
+            // The scenario counts the headers of IP and UDP, the transport does not.
+            datagram: udp.datagram.value.saturating_sub(IP_UDP_HEADER) as u16,
             retransmit: match udp.retransmit {
                 written::Retransmit::Never => transport::Retransmit::Never,
                 written::Retransmit::Deadline => transport::Retransmit::Deadline,

@@ -158,6 +158,11 @@ impl Sender {
         Some(self.controller.bandwidth().unwrap_or_else(|| Bitrate::of(ByteSize::new(bytes), smoothed)))
     }
 
+    /// The least round trip measured; none before the first.
+    pub(super) const fn least_round_trip(&self) -> Option<Duration> {
+        self.round_trip_min
+    }
+
     /// The handshake measured the round trip.
     pub(super) fn handshake_done(&mut self, now: Time, round_trip: Duration, window: u32) {
         self.receive_window = u64::from(window);

@@ -12,7 +12,7 @@
 
 use crate::frame::{Delivered, Frame, FrameId};
 use crate::record::Sink;
-use crate::time::Time;
+use crate::time::{Duration, Time};
 use crate::units::{Bitrate, ByteSize};
 
 /// Which session a packet belongs to: its place among all sessions that share the path.
@@ -155,6 +155,15 @@ pub enum Stale {
     Keep,
     /// It is dropped, unless some of it has been sent.
     Drop,
+}
+
+impl Stale {
+    /// When a frame sent now arrives by that law. Where nothing is `under_way` the round trip does not
+    /// count: only a frame that is sent can show that it is less than it once seemed, as after a lost
+    /// answer of the handshake.
+    pub fn arrival(now: Time, least_round_trip: Option<Duration>, under_way: bool) -> Time {
+        now + least_round_trip.filter(|_| under_way).unwrap_or_default() / 2
+    }
 }
 
 /// What a transport tells its application.

@@ -200,9 +200,10 @@ impl End {
 
     /// Moves frames into the socket as far as its low-water mark allows.
     fn write(&mut self, now: Time, sink: &mut dyn Sink) {
-        let one_way = self.sender.least_round_trip().unwrap_or_default() / 2;
+        let least = self.sender.least_round_trip();
+        let arrival = Stale::arrival(now, least, self.sender.has_outstanding() || self.unsent() > 0);
         let (flow, direction, events) = (self.flow, self.direction, &mut self.events);
-        self.writer.write(now, self.sender.next(), one_way, |frame| {
+        self.writer.write(arrival, self.sender.next(), |frame| {
             let event = Event::FrameDropped { frame, begun: false };
             sink.record(&Record { at: now, flow, direction, event });
             events.push_back(FrameEvent::Dropped(frame));
@@ -355,8 +356,8 @@ mod tests {
     use crate::frame::{Delivered, Priority};
     use crate::record::Discard;
 
-    /// Two ends 25 ms apart. The n-th segment that the server sends (handshake included) is lost where
-    /// `lost` says so.
+    /// Two ends 25 ms apart. The n-th segment that the server or the client sends (handshake included)
+    /// is lost where `lost` or `lost_by_client` says so.
     struct Pair {
         ends: [End; 2],
         under_way: Vec<(Time, usize, Segment)>,
@@ -364,12 +365,23 @@ mod tests {
         sent: Vec<(Time, Segment)>,
         events: Vec<(Time, FrameEvent)>,
         lost: fn(usize) -> bool,
+        lost_by_client: fn(usize) -> bool,
+        sent_by_client: usize,
     }
 
     impl Pair {
         fn new(config: &Config, lost: fn(usize) -> bool) -> Self {
             let ends = connection(config, Flow(0), Seed(1));
-            Self { ends, under_way: Vec::new(), now: Time::ZERO, sent: Vec::new(), events: Vec::new(), lost }
+            Self {
+                ends,
+                under_way: Vec::new(),
+                now: Time::ZERO,
+                sent: Vec::new(),
+                events: Vec::new(),
+                lost,
+                lost_by_client: |_| false,
+                sent_by_client: 0,
+            }
         }
 
         fn offer(&mut self, id: u32, size: u32, deadline: Time) {
@@ -382,10 +394,13 @@ mod tests {
             loop {
                 for number in 0..2 {
                     while let Some(transmit) = self.ends[number].poll_transmit(self.now, &mut Discard) {
-                        let lost = number == 0 && (self.lost)(self.sent.len());
-                        if number == 0 {
+                        let lost = if number == 0 {
                             self.sent.push((self.now, transmit.packet.clone()));
-                        }
+                            (self.lost)(self.sent.len() - 1)
+                        } else {
+                            self.sent_by_client += 1;
+                            (self.lost_by_client)(self.sent_by_client - 1)
+                        };
                         if !lost {
                             self.under_way.push((
                                 self.now + Duration::from_millis(25),
@@ -499,6 +514,22 @@ mod tests {
         assert!(dropped > 0 && !pair.arrivals().is_empty());
         assert_eq!(dropped + pair.arrivals().len(), 20, "each frame has one fate");
         assert_eq!(pair.ends[0].backlog(), ByteSize::ZERO);
+    }
+
+    #[test]
+    fn a_lost_answer_of_the_handshake_does_not_make_every_frame_look_stale() {
+        let config = Config { stale: Stale::Drop, ..Config::default() };
+        let mut pair = Pair::new(&config, |_| false);
+        pair.lost_by_client = |n| n == 1;
+        pair.run_until(Time::from_millis(500));
+        // What the client says next is taken for its answer, so that the round trip seems to be 500 ms.
+        pair.ends[1].request_refresh(pair.now, FrameId(0));
+        pair.run_until(Time::from_millis(600));
+        for id in 0..30 {
+            pair.offer(id, 100, pair.now + Duration::from_millis(100));
+            pair.run_until(pair.now + Duration::from_millis(33));
+        }
+        assert_eq!(pair.arrivals().len(), 30, "{:?}", pair.events);
     }
 
     #[test]

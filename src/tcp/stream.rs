@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use crate::endpoint::{FrameEvent, Stale};
 use crate::frame::{Delivered, Frame, FrameId};
-use crate::time::{Duration, Time};
+use crate::time::Time;
 use crate::units::ByteSize;
 
 /// Bytes that mark a message in the stream: its length and its number.
@@ -90,17 +90,11 @@ impl Writer {
     }
 
     /// Writes into the socket while less than the low-water mark of it is unsent, and calls `dropped`
-    /// with the frames that would come too late even if they left now; also with those behind a socket
+    /// with the frames that come too late if what leaves now comes at `arrival`; also with those behind a socket
     /// that is full, so that neither the encoder nor the repair of the picture counts on them.
-    pub(super) fn write(
-        &mut self,
-        now: Time,
-        sent: u64,
-        one_way: Duration,
-        mut dropped: impl FnMut(FrameId),
-    ) {
+    pub(super) fn write(&mut self, arrival: Time, sent: u64, mut dropped: impl FnMut(FrameId)) {
         while self.stale == Stale::Drop
-            && self.queue.front().is_some_and(|frame| now + one_way > frame.deadline)
+            && self.queue.front().is_some_and(|frame| arrival > frame.deadline)
             && let Some(frame) = self.queue.pop_front()
         {
             self.queued -= u64::from(frame.size);
@@ -173,13 +167,12 @@ mod tests {
             writer.offer(frame).unwrap();
         }
         let mut dropped = Vec::new();
-        let one_way = Duration::from_millis(20);
-        writer.write(Time::from_millis(80), 0, one_way, |frame| dropped.push(frame));
+        writer.write(Time::from_millis(100), 0, |frame| dropped.push(frame));
         assert_eq!(
             (writer.written(), writer.queued(), &dropped[..]),
             (20_008, ByteSize::new(40_000), &[][..])
         );
-        writer.write(Time::from_millis(81), 0, one_way, |frame| dropped.push(frame));
+        writer.write(Time::from_millis(101), 0, |frame| dropped.push(frame));
         assert_eq!((writer.queued(), &dropped[..]), (ByteSize::new(20_000), &[FrameId(1)][..]));
     }
 }

@@ -234,9 +234,8 @@ impl Sender {
     }
 
     fn drop_stale(&mut self, trace: &mut Trace) {
-        // The least round trip, because the smoothed one may come from a full queue, and where all
-        // frames are dropped for its sake no packet is sent that could measure it anew.
-        let arrival = trace.now + self.round_trip.least() / 2;
+        let under_way = self.unanswered.since.is_some();
+        let arrival = Stale::arrival(trace.now, Some(self.round_trip.least()), under_way);
         while let Some(frame) = self.queue.drop_stale(arrival) {
             trace.tell(Event::FrameDropped { frame, begun: false });
             self.dropped.push_back(frame);

@@ -163,6 +163,11 @@ impl Sender {
         self.round_trip_min
     }
 
+    /// Whether anything sent has not been acknowledged.
+    pub(super) fn has_outstanding(&self) -> bool {
+        self.board.outstanding() > 0
+    }
+
     /// The handshake measured the round trip.
     pub(super) fn handshake_done(&mut self, now: Time, round_trip: Duration, window: u32) {
         self.receive_window = u64::from(window);

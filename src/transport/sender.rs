@@ -45,6 +45,8 @@ pub(super) struct Sender {
     pacer: Pacer,
     /// Whether something has been waiting to be sent ever since the last packet left.
     busy: bool,
+    /// IP bytes sent so far.
+    sent: u64,
     share: Share,
     next_number: u64,
     next_esi: u64,
@@ -86,6 +88,7 @@ impl Sender {
             rate: config.rate.controller(),
             pacer: Pacer::default(),
             busy: false,
+            sent: 0,
             share: Share::new(payload_max, config.datagram),
             next_number: 0,
             next_esi: 0,
@@ -151,6 +154,7 @@ impl Sender {
         let packet = Packet { header, body };
         let size = packet.size();
         self.pacer.charge(now, self.rate.rate(), size);
+        self.sent += u64::from(size);
         self.share.note(&packet, size);
         packet
     }
@@ -330,6 +334,7 @@ impl Sender {
                 round_trip,
                 expected: report.expected,
                 lost: report.lost,
+                sent: self.sent,
                 train: Train {
                     bytes: feedback.trains.bytes.wrapping_sub(trains.bytes),
                     time: Duration::from_micros(u64::from(

@@ -644,7 +644,7 @@ proptest! {
         scheme in any_scheme(),
         seed in any::<u64>(),
         (loss, duplicate, jitter) in (0.0..0.5, 0.0..0.2, 0_u64..30),
-        sizes in prop::collection::vec(1_u32..20_000, 1..60),
+        sizes in prop::collection::vec(1_u32..20_000, 1..30),
     ) {
         let draws = crate::rng::Seed(seed).stream("path");
         let mut pair = Pair::new(config, &scheme, move |_, direction, _, index, _| {
@@ -660,7 +660,7 @@ proptest! {
             pair.offer(PERSON, 8, millis(100));
             pair.run_for(millis(16));
         }
-        // At the least rate, 150 kbit/s, a megabyte and 255 % of repair packets take four minutes.
+        // At the least rate, 150 kbit/s, 600 kB and 255 % of repair packets take two minutes.
         while pair.ends[SERVER].backlog() > ByteSize::ZERO && pair.now < Time::from_secs(600) {
             pair.run_for(millis(1000));
         }

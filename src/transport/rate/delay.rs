@@ -12,6 +12,9 @@
 //! | down | C × 0.75 | q ≤ T/4, or [`DOWN_ROUNDS`] rounds |
 //! | cruise | C; less where q > T | [`CRUISE_ROUNDS`] rounds |
 //!
+//! Where q > 2T for two rounds, C becomes what arrived in the last one. Where it stands for two round
+//! trips without any trains, C becomes 0.85 of what was sent meanwhile (GCC's decrease).
+//!
 //! A round is a round trip's worth of trains, so that time counts only while the rate holds something
 //! back: an application that sends little proves nothing, and a rate once reached is kept over idle times
 //! (RFC 7661). Sources: BBR's cycle and filter (Cardwell et al., ACM Queue 2016), packet trains (Jain and
@@ -23,7 +26,7 @@
 //! | delivery rate | BBR: what is acknowledged per time | the dispersion of trains, which losses do not change |
 //! | queue | BBR: a window of two bandwidth-delay products | a target for the queueing delay |
 //! | losses | SCReAM: each one halves; GCC: 10 % reduce | radio links lose 5 to 20 % without a queue, so only heavy losses count, and they count only if a lower rate makes them fewer |
-//! | a queue that others fill | SCReAM, GCC raise their target | after [`FUTILE_MAX`] times down that did not shorten the queue, what is there counts as the base |
+//! | a queue that others fill | SCReAM, GCC raise their target | yields to them, as LEDBAT does |
 
 use std::collections::VecDeque;
 
@@ -73,11 +76,19 @@ pub(super) struct Delay {
     /// The rates of the last rounds that no later round exceeded, with their round, largest first.
     peaks: VecDeque<(u64, f64)>,
     base: Base,
-    /// Consecutive times down that did not shorten the queue.
-    futile: u32,
     /// Consecutive rounds with a queue of twice the target.
     severe: u32,
+    standing: Option<Standing>,
     losses: LossTest,
+}
+
+/// A queue of more than twice the target that does not go away.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    since: Time,
+    samples: u32,
+    /// Bytes that had been sent at its beginning.
+    sent: u64,
 }
 
 /// What the rate is trying.
@@ -94,8 +105,6 @@ enum Phase {
     Down {
         /// Rounds left.
         left: u32,
-        /// The queueing delay at its start, in seconds.
-        queue: f64,
     },
     /// Nothing.
     Cruise {
@@ -123,8 +132,8 @@ impl Delay {
             rounds: 0,
             peaks: VecDeque::new(),
             base: Base::default(),
-            futile: 0,
             severe: 0,
+            standing: None,
             losses: LossTest::default(),
         }
     }
@@ -154,47 +163,59 @@ impl Delay {
 
     /// A round trip's worth of trains has arrived, with this rate and this queueing delay.
     fn end_round(&mut self, measured: f64, queue: f64) {
+        let target = self.limits.target.as_secs_f64();
         let before = self.capacity();
         // Trains cannot arrive faster than they left; where they seem to, something held them up.
         self.note(measured.min(self.rate));
-        let target = self.limits.target.as_secs_f64();
         self.severe = if queue > 2.0 * target { self.severe + 1 } else { 0 };
         if self.severe == SEVERE_ROUNDS {
             self.severe = 0;
             self.forget(measured.min(before));
         }
+        self.standing = None;
         self.phase = self.next_phase(self.capacity() > before * GROWTH, queue, target);
         self.set_rate(queue, target);
     }
 
-    fn next_phase(&mut self, grew: bool, queue: f64, target: f64) -> Phase {
+    fn next_phase(&self, grew: bool, queue: f64, target: f64) -> Phase {
         match self.phase {
-            Phase::Up { .. } if queue > target / 2.0 => Phase::Down { left: DOWN_ROUNDS, queue },
+            Phase::Up { .. } if queue > target / 2.0 => Phase::Down { left: DOWN_ROUNDS },
             Phase::Up { gain, .. } if grew => Phase::Up { gain: (gain * PROBE).min(GAIN_MAX), stalled: 0 },
             Phase::Up { gain, stalled } if stalled + 1 < STALLED_ROUNDS => {
                 Phase::Up { gain, stalled: stalled + 1 }
             }
-            Phase::Up { .. } => Phase::Down { left: 1, queue },
-            Phase::Down { left, queue: before } if left > 1 && queue > target / 4.0 => {
-                Phase::Down { left: left - 1, queue: before }
-            }
-            Phase::Down { queue: before, .. } => {
-                self.judge_queue(queue, before, target);
-                Phase::Cruise { left: CRUISE_ROUNDS }
-            }
-            Phase::Cruise { .. } if queue > target => Phase::Down { left: DOWN_ROUNDS, queue },
+            Phase::Up { .. } => Phase::Down { left: 1 },
+            Phase::Down { left } if left > 1 && queue > target / 4.0 => Phase::Down { left: left - 1 },
+            Phase::Down { .. } => Phase::Cruise { left: CRUISE_ROUNDS },
+            Phase::Cruise { .. } if queue > target => Phase::Down { left: DOWN_ROUNDS },
             Phase::Cruise { left } if left > 1 => Phase::Cruise { left: left - 1 },
             Phase::Cruise { .. } => Phase::Up { gain: PROBE, stalled: 0 },
         }
     }
 
-    /// A queue that does not become shorter with a lower rate is somebody else's.
-    fn judge_queue(&mut self, queue: f64, before: f64, target: f64) {
-        self.futile = if queue > target / 2.0 && queue > FUTILE_KEPT * before { self.futile + 1 } else { 0 };
-        if self.futile == FUTILE_MAX {
-            self.futile = 0;
-            self.base = Base::default();
+    /// Notes how long the queue has been too long while the rate held nothing back, so that no round
+    /// ended: many senders together can fill a queue that no rate of theirs limits. Once it has stood for
+    /// two round trips, less is sent than was.
+    fn watch_queue(&mut self, sample: &Sample, queue: f64) {
+        let target = self.limits.target.as_secs_f64();
+        if queue <= 2.0 * target {
+            self.standing = None;
+            return;
         }
+        let begin = Standing { since: sample.now, samples: 0, sent: sample.sent };
+        let standing = *self.standing.insert({
+            let standing = self.standing.unwrap_or(begin);
+            Standing { samples: standing.samples + 1, ..standing }
+        });
+        let stood = sample.now.since(standing.since);
+        if stood < sample.round_trip.max(ROUND_MIN) * 2 || standing.samples < STANDING_SAMPLES {
+            return;
+        }
+        let sent = (sample.sent - standing.sent) as f64 * 8.0 / stood.as_secs_f64();
+        self.standing = None;
+        self.forget(self.rate.min(sent) * STANDING_SHARE);
+        self.phase = Phase::Cruise { left: CRUISE_ROUNDS };
+        self.set_rate(queue, target);
     }
 
     fn set_rate(&mut self, queue: f64, target: f64) {
@@ -220,15 +241,17 @@ impl Controller for Delay {
         if let Some(loss) = self.losses.heavy(sample) {
             self.forget(self.capacity() * (1.0 - loss / 2.0));
             self.phase = Phase::Cruise { left: CRUISE_ROUNDS };
-            self.set_rate(0.0, self.limits.target.as_secs_f64());
+            self.set_rate(queue, self.limits.target.as_secs_f64());
         }
+        self.watch_queue(sample, queue);
         self.round.add(&sample.train, queue);
         let round = self.round;
         if round.time >= sample.round_trip.max(ROUND_MIN)
             && let Some(queue) = round.queue
         {
             self.round = Round::default();
-            self.end_round(round.bytes as f64 * 8.0 / round.time.as_secs_f64(), queue);
+            let measured = round.bytes as f64 * 8.0 / round.time.as_secs_f64();
+            self.end_round(measured, queue);
         }
     }
 
@@ -349,14 +372,14 @@ const GROWTH: f64 = 1.1;
 /// of the largest rate must not remember otherwise.
 const SEVERE_ROUNDS: u32 = 2;
 
+/// Samples that a standing queue takes: the jitter of fewer could look like one.
+const STANDING_SAMPLES: u32 = 4;
+
+/// The share of what was sent that is sent after a queue has stood (GCC's decrease).
+const STANDING_SHARE: f64 = 0.85;
+
 /// The shortest round: shorter trains tell more of jitter than of the path.
 const ROUND_MIN: Duration = Duration::from_millis(20);
-
-/// A queue that keeps this share of itself through a time down is not our own.
-const FUTILE_KEPT: f64 = 0.8;
-
-/// Times down without effect before the queue counts as somebody else's.
-const FUTILE_MAX: u32 = 2;
 
 /// Memory of the base delay in seconds: long enough to see an empty queue, short enough to follow a
 /// change of route.

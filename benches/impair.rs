@@ -131,7 +131,7 @@ fn impair(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("impair");
     group.throughput(Throughput::Elements(PACKETS)).sample_size(20);
     group.bench_function("bare loop, two events", |bencher| {
-        bencher.iter(|| black_box(yardstick::two_events()))
+        bencher.iter(|| black_box(yardstick::two_events()));
     });
     group.bench_function("bare loop, one event", |bencher| bencher.iter(|| black_box(bare_one_event())));
     for (name, down) in links() {

@@ -1,8 +1,9 @@
 //! What a link costs per packet, by model, beside a bare event loop over the same calendar queue.
 //!
-//! The yardstick is the least that a simulator can do: a source of constant rate, a trivial generator for
-//! loss and jitter, the calendar queue, a sink; no records, no flows, no packets. `two events` puts the
-//! source's next packet into the calendar as well, as event simulators do; `one event` keeps it beside.
+//! The yardstick puts the source's next packet into the calendar as well, as event simulators do; `one
+//! event` keeps it beside, as a link does.
+
+mod yardstick;
 
 use std::hint::black_box;
 
@@ -20,13 +21,7 @@ use framehawk_sim::rng::Seed;
 use framehawk_sim::time::{Duration, Time};
 use framehawk_sim::units::{Bitrate, Probability};
 
-/// Packets per measurement: many times what is under way.
-const PACKETS: u64 = 100_000;
-/// From one packet to the next; with a mean delay of 12.5 ms, 1000 packets are under way.
-const GAP: Duration = Duration::from_nanos(12_500);
-const DELAY: Duration = Duration::from_millis(10);
-const JITTER: Duration = Duration::from_millis(5);
-const LOSS: f64 = 0.02;
+use yardstick::{DELAY, GAP, JITTER, LOSS, PACKETS, SplitMix};
 
 #[derive(Clone, Copy, Debug)]
 struct Datagram;
@@ -41,54 +36,6 @@ impl Wire for Datagram {
     fn class(&self) -> Class {
         Class::Source
     }
-}
-
-/// The generator of Steele, Lea and Flood's SplitMix: as little as randomness can cost.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.word()) * u128::from(bound)) >> 64) as u64
-    }
-}
-
-/// An event of the bare loop, as large as a small simulator's.
-#[derive(Clone, Copy)]
-enum Event {
-    Source,
-    Arrival(u32),
-}
-
-fn bare_two_events() -> u64 {
-    let mut calendar = Calendar::new(DELAY + JITTER);
-    let mut random = SplitMix(1);
-    let lost_below = (LOSS * u64::MAX as f64) as u64;
-    let (mut sent, mut number, mut received) = (0, 1, 0);
-    calendar.push(Time::ZERO, 0, Event::Source);
-    while let Some((now, event)) = calendar.pop() {
-        match event {
-            Event::Arrival(size) => received += u64::from(size),
-            Event::Source if sent == PACKETS => {}
-            Event::Source => {
-                sent += 1;
-                calendar.push(now + GAP, number, Event::Source);
-                if random.word() >= lost_below {
-                    let jitter = Duration::from_nanos(random.below(JITTER.as_nanos()));
-                    calendar.push(now + DELAY + jitter, number + 1, Event::Arrival(1200));
-                }
-                number += 2;
-            }
-        }
-    }
-    received
 }
 
 fn bare_one_event() -> u64 {
@@ -183,7 +130,9 @@ fn links() -> Vec<(&'static str, LinkConfig)> {
 fn impair(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("impair");
     group.throughput(Throughput::Elements(PACKETS)).sample_size(20);
-    group.bench_function("bare loop, two events", |bencher| bencher.iter(|| black_box(bare_two_events())));
+    group.bench_function("bare loop, two events", |bencher| {
+        bencher.iter(|| black_box(yardstick::two_events()));
+    });
     group.bench_function("bare loop, one event", |bencher| bencher.iter(|| black_box(bare_one_event())));
     for (name, down) in links() {
         let radio = ChannelConfig::TwoState {

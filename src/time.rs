@@ -53,6 +53,14 @@ impl Time {
         self.0 as f64 / 1e9
     }
 
+    /// The earliest of `times`; none where there is none, or only [`Time::NEVER`].
+    ///
+    /// Ends ask for it after every packet, so it compares numbers instead of options.
+    pub fn earliest<const N: usize>(times: [Option<Self>; N]) -> Option<Self> {
+        let first = times.iter().fold(Self::NEVER, |first, time| first.min(time.unwrap_or(Self::NEVER)));
+        (first < Self::NEVER).then_some(first)
+    }
+
     /// How long after `earlier` this is; zero where it is not after it.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration(self.0.saturating_sub(earlier.0))
@@ -220,6 +228,14 @@ mod tests {
     fn adding_never_wraps_around() {
         assert_eq!(Time::NEVER + Duration::from_secs(1), Time::NEVER);
         assert_eq!(Duration::MAX + Duration::from_secs(1), Duration::MAX);
+    }
+
+    #[test]
+    fn the_earliest_time_is_found_wherever_it_stands() {
+        let [soon, late] = [1, 2].map(|secs| Some(Time::from_secs(secs)));
+        assert_eq!(Time::earliest([late, None, soon]), soon);
+        assert_eq!(Time::earliest([soon, Some(Time::NEVER), late]), soon);
+        assert_eq!(Time::earliest([None, Some(Time::NEVER)]), None);
     }
 
     #[test]

@@ -126,6 +126,6 @@ impl Endpoint for Host {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        self.transport.poll_timeout().into_iter().chain(self.capture_at()).min()
+        Time::earliest([self.transport.poll_timeout(), self.capture_at()])
     }
 }

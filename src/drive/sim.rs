@@ -63,11 +63,16 @@ impl<E: Endpoint> Simulation<E> {
     }
 
     fn next(&self, alarms: &Alarms) -> Option<(Time, Next)> {
-        let arrivals = [(Direction::Down, self.down.next_at()), (Direction::Up, self.up.next_at())];
-        let arrivals = arrivals.into_iter().filter_map(|(way, at)| Some((at?, Next::Arrival(way))));
-        let alarm = alarms.first().map(|(at, number)| (at, Next::Alarm(number)));
+        let (down, up) = (self.down.next_at(), self.up.next_at());
+        let alarm = alarms.first();
+        let now = Time::earliest([down, up, alarm.map(|(at, _)| at)])?;
         // The first of equals wins, which keeps arrivals before alarms.
-        arrivals.chain(alarm).min_by_key(|&(at, _)| at)
+        let what = match alarm {
+            _ if down == Some(now) => Next::Arrival(Direction::Down),
+            _ if up == Some(now) => Next::Arrival(Direction::Up),
+            alarm => Next::Alarm(alarm?.1),
+        };
+        Some((now, what))
     }
 
     fn arrive(&mut self, direction: Direction, now: Time, alarms: &mut Alarms, sink: &mut dyn Sink) {

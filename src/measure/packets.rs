@@ -56,7 +56,8 @@ struct FlowState {
     first_source: Option<u64>,
     /// The packets lost of late: the index plus 1, at the index modulo the length.
     lost: [u64; LOST_MEMORY],
-    transit: Option<Duration>,
+    /// The transit time of the last source packet, and the jitter so far, in seconds.
+    transit: Option<f64>,
     jitter: f64,
     /// Application bytes that arrived, going down, before the captures end.
     goodput_bytes: u64,
@@ -195,8 +196,9 @@ impl FlowState {
 
     /// RFC 3550 §6.4.1: J += (|D| − J) / 16, D being the difference of two packets' transit times.
     fn update_jitter(&mut self, transit: Duration) {
+        let transit = transit.as_secs_f64();
         if let Some(last) = self.transit.replace(transit) {
-            let difference = (transit.as_secs_f64() - last.as_secs_f64()).abs();
+            let difference = (transit - last).abs();
             self.jitter += (difference - self.jitter) / 16.0;
         }
     }

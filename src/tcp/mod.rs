@@ -319,7 +319,7 @@ impl Endpoint for End {
             return self.opening_timeout();
         }
         let pacing = self.sender.waits_for_pacing(self.unsent()).then(|| self.sender.paced_until());
-        [self.sender.timeout(), self.receiver.timeout(), pacing].into_iter().flatten().min()
+        Time::earliest([self.sender.timeout(), self.receiver.timeout(), pacing])
     }
 }
 

@@ -205,7 +205,7 @@ impl Receiver {
 
     /// When an acknowledgment becomes due.
     pub(super) fn timeout(&self) -> Option<Time> {
-        [self.read_at, self.delayed_until].into_iter().flatten().min()
+        Time::earliest([self.read_at, self.delayed_until])
     }
 
     /// The application reads what has arrived; delayed acknowledgments fall due.

@@ -221,7 +221,7 @@ impl Endpoint for End {
 
     fn poll_timeout(&self) -> Option<Time> {
         let feedback = self.reporter.poll_timeout(&self.receiver, &self.requests, self.sender.timeout());
-        [feedback, self.receiver.poll_timeout(), self.sender.poll_timeout()].into_iter().flatten().min()
+        Time::earliest([feedback, self.receiver.poll_timeout(), self.sender.poll_timeout()])
     }
 }
 

@@ -160,7 +160,7 @@ impl Receiver {
 
     /// When [`Receiver::settle`] has something to decide.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        [self.numbers.poll_timeout(), self.sources.poll_timeout()].into_iter().flatten().min()
+        Time::earliest([self.numbers.poll_timeout(), self.sources.poll_timeout()])
     }
 
     /// Whether source packets are wanted.

@@ -130,6 +130,6 @@ impl Reporter {
         let data = self.data.then(|| after(if self.urgent { self.interval / 8 } else { self.interval }));
         let wants = receiver.wants_any().then(|| after(if self.urgent { self.interval / 8 } else { repeat }));
         let asks = requests.due(repeat).map(|due| due.max(after(self.interval / 8)));
-        [data, wants, asks].into_iter().flatten().min()
+        Time::earliest([data, wants, asks])
     }
 }

@@ -209,7 +209,7 @@ impl Sender {
     /// When this half wants to be called.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         let ready = self.waits().then(|| self.pacer.ready_at());
-        [ready, self.encoder.poll_timeout(), self.answer_due()].into_iter().flatten().min()
+        Time::earliest([ready, self.encoder.poll_timeout(), self.answer_due()])
     }
 
     /// Frames that were dropped, in order.

@@ -11,8 +11,10 @@ use super::place::At;
 use super::problem::Problem;
 use super::quantity::{Flush, Written};
 use super::source::Sources;
+use crate::frame::Frame;
 use crate::measure::METRICS;
 use crate::time::Duration;
+use crate::traffic::FrameTrace;
 use crate::units::{Bitrate, ByteSize};
 
 mod path;
@@ -155,7 +157,7 @@ impl Checker<'_> {
         }
         if let Some(constant) = &traffic.constant {
             self.float(constant.rate.hertz(), &constant.rate, 0.1..=1000.0, " Hz");
-            self.written(&constant.size, ByteSize::new(1), ByteSize::new(10_000_000));
+            self.written(&constant.size, FRAME_MIN, FRAME_MAX);
         }
         if let Some(keystrokes) = &traffic.keystrokes {
             self.float(keystrokes.per_second.value, &keystrokes.per_second, 0.001..=100.0, "");
@@ -338,6 +340,11 @@ impl Checker<'_> {
         }
     }
 }
+
+/// Room for what the application writes at the front of a frame.
+const FRAME_MIN: ByteSize = ByteSize::new(Frame::HEAD_MAX as u64);
+/// As large as a frame of a trace may be.
+const FRAME_MAX: ByteSize = ByteSize::new(FrameTrace::FRAME_MAX as u64);
 
 /// More entries of a table than a scenario needs; bounds what the checks cost.
 const ENTRIES_MAX: usize = 100;

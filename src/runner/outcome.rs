@@ -145,12 +145,27 @@ impl ContenderOutcome {
     }
 }
 
+impl Outcome {
+    fn find(&self, contender: &str, metric: &str) -> Result<&Summary, &'static str> {
+        let contender = self.contenders.iter().find(|one| one.name == contender);
+        contender.and_then(|contender| contender.summary(metric)).ok_or("not measured")
+    }
+}
+
 impl Results for Outcome {
-    fn mean(&self, contender: &str, metric: &str) -> Option<f64> {
-        self.contenders.iter().find(|one| one.name == contender)?.mean(metric)
+    fn mean(&self, contender: &str, metric: &str) -> Result<f64, &'static str> {
+        match self.find(contender, metric)?.mean {
+            Value::Number(number) => Ok(number),
+            Value::Absent(reason) => Err(reason),
+        }
     }
 
-    fn interval(&self, contender: &str, metric: &str) -> Option<(f64, f64)> {
-        self.contenders.iter().find(|one| one.name == contender)?.summary(metric)?.interval
+    fn interval(&self, contender: &str, metric: &str) -> Result<(f64, f64), &'static str> {
+        let summary = self.find(contender, metric)?;
+        match (summary.interval, summary.mean) {
+            (Some(interval), _) => Ok(interval),
+            (None, Value::Absent(reason)) => Err(reason),
+            (None, Value::Number(_)) => Err("one seed has no interval"),
+        }
     }
 }

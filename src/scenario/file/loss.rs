@@ -23,6 +23,19 @@ pub enum Loss {
     Trace(TraceLoss),
 }
 
+impl Loss {
+    /// Where packets are lost.
+    pub const fn place(&self) -> LossPlace {
+        match self {
+            Self::Iid(loss) => loss.at,
+            Self::Gilbert(loss) => loss.at,
+            Self::GilbertElliott(loss) => loss.at,
+            Self::Channel(loss) => loss.at,
+            Self::Trace(loss) => loss.at,
+        }
+    }
+}
+
 /// Each packet by itself.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -201,7 +201,9 @@ fn mark(contender: &ContenderOutcome, look: Look) -> String {
 fn notes(outcome: &Outcome, look: Look) -> String {
     let seeds = outcome.seeds.len();
     let (tcp, udp) = if look.unicode { ("▲", "●") } else { ("^", "o") };
-    let intervals = if seeds > 1 { ", 95 % intervals below" } else { "" };
+    let summaries = outcome.contenders.iter().flat_map(|contender| &contender.summaries);
+    let any = summaries.into_iter().any(|summary| summary.interval.is_some());
+    let intervals = if any { ", 95 % intervals below" } else { "" };
     let plural = if seeds == 1 { "" } else { "s" };
     let mut text = format!("{tcp} TCP  {udp} UDP; means over {seeds} seed{plural}{intervals}");
     if outcome.contenders.iter().any(|contender| !contender.congestion_controlled) {

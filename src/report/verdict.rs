@@ -41,7 +41,10 @@ fn sentence(contender: &ContenderOutcome, baseline: &ContenderOutcome, seeds: us
             )
         }
         Some(_) => format!("{name} and {other}: no difference shown ({ages}, {})", count(seeds, "seed")),
-        None => format!("{name} and {other}: no difference shown, one seed is no evidence ({ages})"),
+        None => {
+            let seeds = count(seeds, "seed");
+            format!("{name} and {other}: no difference shown, too few seeds to tell ({ages}, {seeds})")
+        }
     };
     match [cost(contender, baseline), caveat(contender, baseline).map(str::to_owned)] {
         [Some(cost), Some(caveat)] => format!("{shown}. It {cost} and {caveat}."),
@@ -111,13 +114,13 @@ mod tests {
     }
 
     #[test]
-    fn a_worse_contender_is_called_worse_and_one_seed_is_no_evidence() {
+    fn a_worse_contender_is_called_worse_and_too_few_seeds_tell_nothing() {
         let mut outcome = example::outcome();
         outcome.contenders[1].differences =
             vec![Difference { key: AGE, mean: 5.0, interval: Some((0.1, 9.9)) }];
         assert!(sentences(&outcome)[0].contains("less fresh"));
         outcome.contenders[1].differences[0].interval = None;
-        assert!(sentences(&outcome)[0].contains("one seed is no evidence"));
+        assert!(sentences(&outcome)[0].contains("too few seeds to tell"));
         outcome.contenders[1].differences[0].interval = Some((0.0, 0.0));
         assert!(sentences(&outcome)[0].contains("no difference shown"));
     }

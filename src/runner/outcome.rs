@@ -76,7 +76,7 @@ pub struct Summary {
     pub key: &'static str,
     /// Its mean.
     pub mean: Value,
-    /// The 95 % interval of the mean; none with a single seed.
+    /// The 95 % interval of the mean; none with too few seeds.
     pub interval: Option<(f64, f64)>,
 }
 
@@ -87,7 +87,7 @@ pub struct Difference {
     pub key: &'static str,
     /// The mean of the differences.
     pub mean: f64,
-    /// Its 95 % interval; none with a single seed.
+    /// Its 95 % interval; none with too few seeds.
     pub interval: Option<(f64, f64)>,
 }
 
@@ -165,7 +165,7 @@ impl Results for Outcome {
         match (summary.interval, summary.mean) {
             (Some(interval), _) => Ok(interval),
             (None, Value::Absent(reason)) => Err(reason),
-            (None, Value::Number(_)) => Err("one seed has no interval"),
+            (None, Value::Number(_)) => Err("too few seeds for an interval"),
         }
     }
 }

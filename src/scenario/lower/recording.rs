@@ -17,6 +17,8 @@ pub(super) struct Fault {
     reason: String,
     /// The line, counted from 1, and the byte in it, counted from 0; none where no place is to blame.
     place: Option<(usize, usize)>,
+    /// How many bytes are wrong there; none where it is all up to the next comma or space.
+    length: Option<usize>,
 }
 
 impl Fault {
@@ -32,13 +34,18 @@ impl Fault {
             _ => name.value.clone(),
         };
         let named = name.span().and_then(|span| sources.place(&span));
-        // A line without end must not fill the screen; the columns of so long a line are not counted.
+        // A line without end must not fill the screen: the excerpt begins at the fault.
         let column = boundary(content, column);
         let from = if content.len() > SHOWN_MAX { column } else { 0 };
         let shown = &content[from..boundary(content, from + SHOWN_MAX)];
         let start = sources.add_excerpt(&path, shown, line) + (column - from);
-        let field = shown[column - from..].find([',', ' ', '\t']).unwrap_or(shown.len());
-        let problem = Problem::at(start..start + field, title).label(self.reason);
+        let separators = [',', ' ', '\t'];
+        let length = self.length.or_else(|| shown[column - from..].find(separators)).unwrap_or(shown.len());
+        let reason = match from {
+            0 => self.reason,
+            _ => format!("column {}: {}", column + 1, self.reason),
+        };
+        let problem = Problem::at(start..start + length, title).label(reason);
         match named {
             Some(place) => problem.help(format!("the scenario names this file at {place}")),
             None => problem,
@@ -58,7 +65,7 @@ impl From<TraceError> for Fault {
     fn from(error: TraceError) -> Self {
         // An empty file has no line to point at, and a short one no line to blame.
         let place = (error.fault != TraceFault::TooShort).then_some((error.line, error.column - 1));
-        Self { reason: error.fault.to_string(), place }
+        Self { reason: error.fault.to_string(), place, length: None }
     }
 }
 
@@ -67,10 +74,11 @@ impl From<LossTraceError> for Fault {
         match error {
             LossTraceError::Character { line, column, got } => {
                 // Before the fault are digits and white space: bytes are characters there.
-                Self { reason: format!("expected 0 or 1, got {got:?}"), place: Some((line, column - 1)) }
+                let reason = format!("expected 0 or 1, got {got:?}");
+                Self { reason, place: Some((line, column - 1)), length: Some(got.len_utf8()) }
             }
             LossTraceError::Empty | LossTraceError::Polarity { .. } => {
-                Self { reason: error.to_string(), place: None }
+                Self { reason: error.to_string(), place: None, length: None }
             }
         }
     }
@@ -87,9 +95,9 @@ impl From<DeliveryTraceError> for Fault {
                 (format!("{got} ms comes before the {previous} ms of the line above"), line)
             }
             DeliveryTraceError::Empty | DeliveryTraceError::NoTime => {
-                return Self { reason: error.to_string(), place: None };
+                return Self { reason: error.to_string(), place: None, length: None };
             }
         };
-        Self { reason, place: Some((line, 0)) }
+        Self { reason, place: Some((line, 0)), length: None }
     }
 }

@@ -305,7 +305,11 @@ fn unknown(range: Range<usize>, what: &str, word: &str, known: &[&str]) -> RuleE
         range,
         title: format!("unknown {what} `{word}`"),
         label,
-        help: format!("known here are {}", list(known)),
+        help: if known.is_empty() {
+            format!("there is no {what}")
+        } else {
+            format!("known here are {}", list(known))
+        },
     }
 }
 

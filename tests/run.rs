@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
-use std::thread::{sleep, spawn};
+use std::thread::spawn;
 use std::time::Duration;
 
 use framehawk_sim::measure::METRICS;
@@ -325,6 +325,13 @@ fn scenarios_fit_their_schema_as_written_and_as_run() {
     assert_eq!(complaints("result", &json(&run)), Vec::<String>::new());
 }
 
+/// Waits for the program to be in the middle of its work: nothing that it prints tells when.
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "a signal to a real process needs real time")]
+fn wait(millis: u64) {
+    std::thread::sleep(Duration::from_millis(millis));
+}
+
 /// Sends the signal of Ctrl-C.
 #[cfg(unix)]
 fn interrupt(child: &Child) {
@@ -359,7 +366,7 @@ fn an_interrupted_run_keeps_the_seeds_that_are_complete() {
         let arguments = ["run", "a.toml", "--seeds", "1..100000", "--format", format, "--out", &into];
         let child = start(folder.path(), &arguments);
         // Far less than all trials take, and far more than one of them.
-        sleep(Duration::from_secs(1));
+        wait(1000);
         interrupt(&child);
         let run = end(child);
         assert_eq!(run.status.code(), Some(130), "{}", String::from_utf8_lossy(&run.stderr));
@@ -401,9 +408,9 @@ fn a_second_interrupt_ends_at_once() {
         "path.down.bottleneck.rate=10Gbit/s",
     ];
     let mut child = start(folder.path(), &arguments);
-    sleep(Duration::from_secs(1));
+    wait(1000);
     interrupt(&child);
-    sleep(Duration::from_millis(300));
+    wait(300);
     assert!(child.try_wait().unwrap().is_none(), "the first one waits for the trials under way");
     interrupt(&child);
     let run = end(child);

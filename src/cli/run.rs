@@ -169,7 +169,7 @@ fn quoted(word: &str) -> String {
 
 fn tell(expectations: &[(Rule, Evaluation)], sentences: &[String], command: &str) {
     for (rule, evaluation) in expectations {
-        let side = |value: Result<f64, _>| value.map_or("no value".to_owned(), |value| significant(value));
+        let side = |value: Result<f64, _>| value.map_or("no value".to_owned(), significant);
         let word = if evaluation.met { "met" } else { "NOT MET" };
         let (left, right) = (side(evaluation.left), side(evaluation.right));
         let reason = evaluation.reason().map_or(String::new(), |reason| format!("; {reason}"));

@@ -63,7 +63,39 @@ fn refused(from: &str, to: &str) -> String {
 
 #[test]
 fn a_right_scenario_is_ok() {
-    assert_eq!(check(RIGHT, &[], 0), "");
+    assert_eq!(check(RIGHT, &["contender.udp-rs.udp.rate=delay"], 0), "");
+}
+
+#[test]
+fn what_is_hardly_meant_is_a_warning() {
+    insta::assert_snapshot!(check(RIGHT, &["traffic.down.screen.deadline=20ms"], 0));
+}
+
+#[test]
+fn a_wrong_recording_is_underlined_in_its_own_file() {
+    let frames = "time_us,bytes,keyframe\n0,5000,1\n33000,-5,0\n";
+    let folder = folder(RIGHT);
+    for (file, text) in [("frames.csv", frames), ("loss.txt", "0101\n01x1\n"), ("rate.trace", "0\n5\n3\n")] {
+        fs::write(folder.path().join(file), text).unwrap();
+    }
+    for (set, place) in [
+        ("traffic.down.screen.trace.file=frames.csv", "--> frames.csv:3:7"),
+        ("path.down.loss.trace={ file = \"loss.txt\", lost = \"0\" }", "--> loss.txt:2:3"),
+        ("path.down.bottleneck={ trace.file = \"rate.trace\" }", "--> rate.trace:3:1"),
+    ] {
+        for command in [&["scenario", "check"][..], &["run"]] {
+            let output = fhsim(folder.path())
+                .args(command)
+                .args(["a.toml", "--set", set])
+                .assert()
+                .code(3)
+                .get_output()
+                .clone();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(said.contains(place) && said.contains("expected") | said.contains("before"), "{said}");
+            assert!(output.stdout.is_empty());
+        }
+    }
 }
 
 #[test]

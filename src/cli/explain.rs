@@ -38,5 +38,11 @@ fn list() -> String {
 
 fn page(metric: &Metric) -> String {
     let unit = if metric.unit.is_empty() { String::new() } else { format!(" ({})", metric.unit) };
-    format!("{}: {}{unit}\n\n{}\n", metric.key, metric.title, metric.about)
+    let text = format!("{}: {}{unit}\n\n{}\n", metric.key, metric.title, metric.about);
+    // A definition that leans on another one is of no use without it.
+    let other = metric.about.strip_prefix("As ").and_then(|rest| rest.split([',', ' ']).next());
+    match other.and_then(|key| METRICS.iter().find(|metric| metric.key == key)) {
+        Some(other) => format!("{text}\n{}", page(other)),
+        None => text,
+    }
 }

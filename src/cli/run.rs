@@ -69,9 +69,14 @@ impl Run {
         }
         let seeds = self.seeds(&draft);
         let scenario = Scenario::new(&draft)?;
+        if !self.quiet {
+            for warning in scenario::warnings(&draft.file, &scenario) {
+                output::tell(&format!("warning: {warning}"));
+            }
+        }
         let outcome = self.simulate(&scenario, &seeds)?;
         if outcome.seeds.is_empty() {
-            output::tell("interrupted before any seed was complete");
+            output::tell("interrupted before any seed was complete: there is no result");
             return Ok(Exit::Interrupted);
         }
         let rules = scenario::rules(&draft.file);
@@ -84,18 +89,24 @@ impl Run {
             .collect();
         let sentences = verdict::sentences(&outcome);
         let command = self.command(&seeds);
-        let report =
-            Report::new(&draft, &self.selection.sets, command, &outcome, &expectations, sentences.clone());
+        let report = Report::new(
+            &draft,
+            &self.selection.sets,
+            command.clone(),
+            &outcome,
+            &expectations,
+            sentences.clone(),
+        );
         if let Some(folder) = &self.out {
             write(folder, &draft, &outcome, &report)?;
         }
         output::print(&match self.format {
-            Format::Table => table::draw(&outcome, output::look()),
+            Format::Table => table::draw(&draft, &outcome, output::look()),
             Format::Json => report.to_text(),
             Format::Csv => csv::table(&outcome),
         })?;
         if !self.quiet {
-            tell(&expectations, &sentences);
+            tell(&expectations, &sentences, &command);
         }
         Ok(if !outcome.complete {
             Exit::Interrupted
@@ -116,11 +127,14 @@ impl Run {
 
     fn simulate(&self, scenario: &Scenario, seeds: &[u64]) -> anyhow::Result<Outcome> {
         let cancelled = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&cancelled);
+        let (flag, quiet) = (Arc::clone(&cancelled), self.quiet);
         // The first Ctrl-C ends the run with what is complete, the second at once.
         ctrlc::set_handler(move || {
             if flag.swap(true, Ordering::Relaxed) {
                 process::exit(130);
+            }
+            if !quiet {
+                output::tell("interrupted: the trials under way are finished; again to end at once");
             }
         })
         .context("cannot listen to Ctrl-C")?;
@@ -153,16 +167,26 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-fn tell(expectations: &[(Rule, Evaluation)], sentences: &[String]) {
+fn tell(expectations: &[(Rule, Evaluation)], sentences: &[String], command: &str) {
     for (rule, evaluation) in expectations {
-        let side = |value: Option<f64>| value.map_or("no value".to_owned(), |value| format!("{value:.4}"));
+        let side = |value: Result<f64, _>| value.map_or("no value".to_owned(), significant);
         let word = if evaluation.met { "met" } else { "NOT MET" };
         let (left, right) = (side(evaluation.left), side(evaluation.right));
-        output::tell(&format!("expected: {}  {word} ({left}, {right})", rule.text));
+        let reason = evaluation.reason().map_or(String::new(), |reason| format!("; {reason}"));
+        output::tell(&format!("expected: {}: {word} ({left} and {right}{reason})", rule.text));
     }
     for sentence in sentences {
         output::tell(&format!("verdict: {sentence}"));
     }
+    output::tell(&format!("reproduce: {command}"));
+}
+
+/// A number with four digits that say something, or all of those before the point.
+fn significant(value: f64) -> String {
+    let whole = value.abs() as u64;
+    let places = if whole == 0 { 4 } else { 3_usize.saturating_sub(whole.ilog10() as usize) };
+    let text = format!("{value:.places$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 const FILES: [&str; 3] = ["result.json", "result.csv", "scenario.toml"];
@@ -194,6 +218,21 @@ fn write(folder: &Path, draft: &Draft, outcome: &Outcome, report: &Report) -> an
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_have_the_digits_that_say_something() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.123_456, "0.1235"),
+            (1.5, "1.5"),
+            (99.999, "100"),
+            (100.0, "100"),
+            (123.456, "123.5"),
+            (4_350_000.4, "4350000"),
+        ] {
+            assert_eq!(significant(value), text);
+        }
+    }
 
     #[test]
     fn words_are_quoted_for_a_shell_where_they_need_it() {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
-use framehawk_sim::scenario::{parse, warnings};
+use framehawk_sim::scenario::{self, parse, warnings};
 
 use super::selection::{Selection, find, names};
 use super::{Failure, output};
@@ -86,7 +86,8 @@ fn show(selection: &Selection, as_run: Option<Format>) -> Result<(), Failure> {
 
 fn check(selection: &Selection) -> Result<(), Failure> {
     let draft = selection.draft()?;
-    for warning in warnings(&draft.file) {
+    let scenario = scenario::Scenario::new(&draft)?;
+    for warning in warnings(&draft.file, &scenario) {
         output::tell(&format!("warning: {warning}"));
     }
     let (contenders, rules) = (draft.file.contender.len(), draft.file.expect.rules.len());

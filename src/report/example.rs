@@ -4,7 +4,7 @@ use super::json::Report;
 use crate::measure::{METRICS, Metrics, Value};
 use crate::runner::{ContenderOutcome, Difference, Outcome, Summary};
 use crate::scenario::source::Sources;
-use crate::scenario::{self, built_in};
+use crate::scenario::{self, Draft, built_in};
 
 /// Three contenders and two seeds: TCP as the baseline, a better UDP, and one like TCP without
 /// congestion control and with a value that is not finite.
@@ -22,10 +22,15 @@ pub(super) fn outcome() -> Outcome {
     Outcome { seeds: vec![1, 2], complete: true, baseline: 0, contenders, ports: (3224, 3224) }
 }
 
+/// The scenario that it is said to come from.
+pub(super) fn draft() -> Draft {
+    let lan = built_in::find(built_in::SCENARIOS, "lan-clean").unwrap();
+    scenario::parse(Sources::built_in(lan.name, lan.text), &[]).unwrap()
+}
+
 /// The report of it.
 pub(super) fn report() -> Report {
-    let lan = built_in::SCENARIOS[0];
-    let draft = scenario::parse(Sources::built_in(lan.name, lan.text), &[]).unwrap();
+    let draft = draft();
     let outcome = outcome();
     let rules = scenario::rules(&draft.file);
     let expectations: Vec<_> =

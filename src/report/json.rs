@@ -39,7 +39,7 @@ pub struct Report {
     pub contenders: Vec<ContenderReport>,
     /// What was expected, and whether it came so.
     pub expectations: Vec<Expectation>,
-    /// What the results show, one sentence a contender.
+    /// What the results show, at most two short sentences a contender.
     pub verdict: Vec<String>,
 }
 
@@ -106,8 +106,10 @@ pub struct Expectation {
     pub met: bool,
     /// The value of its left side; null where it has none.
     pub left: Option<f64>,
-    /// The value of its right side.
+    /// The value of its right side; null where it has none.
     pub right: Option<f64>,
+    /// Why a side has no value; null where both have one.
+    pub reason: Option<String>,
 }
 
 /// Something for each metric, in the order in which everything lists them.
@@ -219,8 +221,9 @@ fn expectation((rule, evaluation): &(Rule, Evaluation)) -> Expectation {
     Expectation {
         rule: rule.text.clone(),
         met: evaluation.met,
-        left: evaluation.left,
-        right: evaluation.right,
+        left: evaluation.left.ok(),
+        right: evaluation.right.ok(),
+        reason: evaluation.reason().map(str::to_owned),
     }
 }
 

@@ -1,6 +1,10 @@
-//! An outcome as a table for a terminal: two lines a contender, means above and 95 % intervals below.
+//! An outcome as a table for a terminal: a line on what was run, then two lines a contender, means above
+//! and 95 % intervals below.
+
+use std::path::Path;
 
 use crate::runner::{ContenderOutcome, Outcome, Summary};
+use crate::scenario::Draft;
 
 /// How the table may look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,8 +115,40 @@ const VERMILION: &str = "\x1b[38;5;166m";
 const BLUE: &str = "\x1b[38;5;32m";
 const RESET: &str = "\x1b[0m";
 
-/// The table with its headings, and notes on what the marks mean.
-pub fn draw(outcome: &Outcome, look: Look) -> String {
+/// The table of `draft`'s outcome: what was run, the headings, the contenders, what the marks mean.
+pub fn draw(draft: &Draft, outcome: &Outcome, look: Look) -> String {
+    let mut text = heading(draft, outcome, look);
+    text.push_str("\n\n");
+    text.push_str(&rows(outcome, look));
+    text.push_str(&notes(outcome, look));
+    text
+}
+
+/// `cafe-wifi · 60 s · seeds 1–10 · 1 session on port 3224`.
+fn heading(draft: &Draft, outcome: &Outcome, look: Look) -> String {
+    let (dot, dash) = if look.unicode { ("·", "–") } else { ("|", "-") };
+    let name = draft.sources.name();
+    let name = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
+    let (count, duration) = (draft.file.session.count.value, draft.file.duration.value);
+    let sessions = match outcome.ports {
+        (lowest, highest) if lowest == highest => format!("1 session on port {lowest}"),
+        (lowest, highest) => format!("{count} sessions on ports {lowest}{dash}{highest}"),
+    };
+    let whole = if outcome.complete { "" } else { ", incomplete" };
+    format!("{name} {dot} {duration} {dot} {}{whole} {dot} {sessions}", seeds(&outcome.seeds, dash))
+}
+
+/// The seeds in a few words. An interrupted run may have skipped some.
+fn seeds(seeds: &[u64], dash: &str) -> String {
+    match seeds {
+        [] => "no seed".to_owned(),
+        [only] => format!("seed {only}"),
+        [first, .., last] if last - first == seeds.len() as u64 - 1 => format!("seeds {first}{dash}{last}"),
+        [first, .., last] => format!("{} seeds from {first} to {last}", seeds.len()),
+    }
+}
+
+fn rows(outcome: &Outcome, look: Look) -> String {
     let names: Vec<String> = outcome.contenders.iter().map(label).collect();
     let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let columns: Vec<Vec<String>> = COLUMNS.iter().map(|column| cells(column, outcome, look)).collect();
@@ -136,7 +172,6 @@ pub fn draw(outcome: &Outcome, look: Look) -> String {
             push(&mut text, look, DIM, &format!("{indent}{intervals}"));
         }
     }
-    text.push_str(&notes(outcome, look));
     text
 }
 
@@ -166,14 +201,16 @@ fn mark(contender: &ContenderOutcome, look: Look) -> String {
 fn notes(outcome: &Outcome, look: Look) -> String {
     let seeds = outcome.seeds.len();
     let (tcp, udp) = if look.unicode { ("▲", "●") } else { ("^", "o") };
-    let intervals = if seeds > 1 { ", 95 % intervals below" } else { "" };
+    let summaries = outcome.contenders.iter().flat_map(|contender| &contender.summaries);
+    let any = summaries.into_iter().any(|summary| summary.interval.is_some());
+    let intervals = if any { ", 95 % intervals below" } else { "" };
     let plural = if seeds == 1 { "" } else { "s" };
     let mut text = format!("{tcp} TCP  {udp} UDP; means over {seeds} seed{plural}{intervals}");
     if outcome.contenders.iter().any(|contender| !contender.congestion_controlled) {
         text.push_str("; ! no congestion control");
     }
     if !outcome.complete {
-        text.push_str("; interrupted, incomplete");
+        text.push_str("; interrupted: not all seeds are in it");
     }
     text.push('\n');
     text
@@ -239,21 +276,39 @@ mod tests {
 
     #[test]
     fn the_table_is_aligned_and_narrow() {
-        let text = draw(&example::outcome(), Look { unicode: true, styled: false });
+        let text = draw(&example::draft(), &example::outcome(), Look { unicode: true, styled: false });
         assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
         insta::assert_snapshot!(text);
     }
 
     #[test]
+    fn the_heading_names_seeds_and_ports_as_they_are() {
+        let mut outcome = example::outcome();
+        let first = |outcome: &Outcome| {
+            draw(&example::draft(), outcome, Look::default()).lines().next().unwrap().to_owned()
+        };
+        assert_eq!(first(&outcome), "lan-clean | 30 s | seeds 1-2 | 1 session on port 3224");
+        outcome.seeds = vec![1, 7];
+        outcome.complete = false;
+        assert_eq!(
+            first(&outcome),
+            "lan-clean | 30 s | 2 seeds from 1 to 7, incomplete | 1 session on port 3224"
+        );
+        assert!(draw(&example::draft(), &outcome, Look::default()).contains("interrupted"));
+        outcome.seeds = vec![u64::MAX];
+        assert!(first(&outcome).contains("seed 18446744073709551615"));
+    }
+
+    #[test]
     fn without_unicode_every_character_is_ascii() {
-        let text = draw(&example::outcome(), Look::default());
+        let text = draw(&example::draft(), &example::outcome(), Look::default());
         assert!(text.is_ascii(), "{text}");
     }
 
     #[test]
     fn styles_change_no_character_that_is_seen() {
-        let plain = draw(&example::outcome(), Look { unicode: true, styled: false });
-        let styled = draw(&example::outcome(), Look { unicode: true, styled: true });
+        let plain = draw(&example::draft(), &example::outcome(), Look { unicode: true, styled: false });
+        let styled = draw(&example::draft(), &example::outcome(), Look { unicode: true, styled: true });
         assert_eq!(anstream::adapter::strip_str(&styled).to_string(), plain);
         assert_ne!(styled, plain);
     }
@@ -262,6 +317,6 @@ mod tests {
     fn a_single_seed_has_no_lines_of_intervals() {
         let mut outcome = example::outcome();
         outcome.contenders.iter_mut().flat_map(|one| &mut one.summaries).for_each(|one| one.interval = None);
-        assert_eq!(draw(&outcome, Look::default()).lines().count(), 2 + 3 + 1);
+        assert_eq!(draw(&example::draft(), &outcome, Look::default()).lines().count(), 2 + 2 + 3 + 1);
     }
 }

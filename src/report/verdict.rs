@@ -9,7 +9,7 @@ use crate::runner::{ContenderOutcome, Outcome};
 /// The metric that decides.
 const AGE: &str = "age_p99_ms";
 
-/// A sentence for each contender but the baseline, and one on what limits them.
+/// One or two sentences on each contender but the baseline, and one where the run was interrupted.
 pub fn sentences(outcome: &Outcome) -> Vec<String> {
     let Some(baseline) = outcome.contenders.get(outcome.baseline) else { return Vec::new() };
     let others = outcome.contenders.iter().enumerate().filter(|(index, _)| *index != outcome.baseline);
@@ -25,50 +25,53 @@ pub fn sentences(outcome: &Outcome) -> Vec<String> {
 fn sentence(contender: &ContenderOutcome, baseline: &ContenderOutcome, seeds: usize) -> String {
     let (name, other) = (&contender.name, title(baseline));
     let (Some(age), Some(baseline_age)) = (contender.mean(AGE), baseline.mean(AGE)) else {
-        return format!(
-            "{name}: nothing to say against {other}, because one of them has no p99 age of the picture."
-        );
+        return format!("{name} and {other} cannot be compared: one of them has no p99 age of the picture.");
     };
-    let ages = format!("{} against {} ms", millis(age), millis(baseline_age));
+    let ages = format!("p99 age {} against {} ms", millis(age), millis(baseline_age));
     let interval = contender.difference(AGE).and_then(|difference| difference.interval);
     let shown = match interval {
-        Some((low, high)) if high < 0.0 => format!(
-            "{name} keeps the picture fresher than {other}: p99 age {ages}, lower by {} to {} ms (95 %)",
-            millis(-high),
-            millis(-low)
-        ),
-        Some((low, high)) if low > 0.0 => format!(
-            "{name} keeps the picture less fresh than {other}: p99 age {ages}, higher by {} to {} ms (95 %)",
-            millis(low),
-            millis(high)
-        ),
-        Some(_) => {
-            format!("{name} and {other}: no difference shown in p99 age ({ages}, {})", count(seeds, "seed"))
+        Some((low, high)) if high < 0.0 => {
+            let (least, most) = (millis(-high), millis(-low));
+            format!("{name} keeps the picture fresher than {other}: {ages}, {least} to {most} ms less (95 %)")
         }
-        None => format!("{name} and {other}: no difference shown, one seed is no evidence (p99 age {ages})"),
+        Some((low, high)) if low > 0.0 => {
+            let (least, most) = (millis(low), millis(high));
+            format!(
+                "{name} keeps the picture less fresh than {other}: {ages}, {least} to {most} ms more (95 %)"
+            )
+        }
+        Some(_) => format!("{name} and {other}: no difference shown ({ages}, {})", count(seeds, "seed")),
+        None => {
+            let seeds = count(seeds, "seed");
+            format!("{name} and {other}: no difference shown, too few seeds to tell ({ages}, {seeds})")
+        }
     };
-    format!("{shown}{}{}.", cost(contender, baseline), caveat(contender, baseline))
+    match [cost(contender, baseline), caveat(contender, baseline).map(str::to_owned)] {
+        [Some(cost), Some(caveat)] => format!("{shown}. It {cost} and {caveat}."),
+        [Some(only), None] | [None, Some(only)] => format!("{shown}. It {only}."),
+        [None, None] => format!("{shown}."),
+    }
 }
 
-/// What it costs, beside what the baseline costs.
-fn cost(contender: &ContenderOutcome, baseline: &ContenderOutcome) -> String {
-    let pair = |key: &str| Some((contender.mean(key)?, baseline.mean(key)?));
-    let mut costs = Vec::new();
-    if let Some((mine, theirs)) = pair("repair_overhead_pct") {
-        costs.push(format!("{} % repair bytes against {} %", percent(mine), percent(theirs)));
-    }
-    if let Some((mine, theirs)) = pair("wire_overhead_pct") {
-        costs.push(format!("{} % overhead on the wire against {} %", percent(mine), percent(theirs)));
-    }
-    if costs.is_empty() { String::new() } else { format!("; it costs {}", costs.join(" and ")) }
+/// What it spends on repair, where that is not about what the baseline spends.
+fn cost(contender: &ContenderOutcome, baseline: &ContenderOutcome) -> Option<String> {
+    const KEY: &str = "repair_overhead_pct";
+    let (mine, theirs) = (contender.mean(KEY)?, baseline.mean(KEY)?);
+    let differs = (mine - theirs).abs() >= REPAIR_NOTED;
+    differs.then(|| {
+        format!("repairs with {} % more bytes ({}: {} %)", percent(mine), baseline.name, percent(theirs))
+    })
 }
 
-fn caveat(contender: &ContenderOutcome, baseline: &ContenderOutcome) -> &'static str {
+/// Differences in repair bytes below this are not worth a word, in percent of the source's bytes.
+const REPAIR_NOTED: f64 = 0.5;
+
+fn caveat(contender: &ContenderOutcome, baseline: &ContenderOutcome) -> Option<&'static str> {
     match (contender.congestion_controlled, baseline.congestion_controlled) {
-        (true, true) => "",
-        (false, true) => "; it has no congestion control",
-        (true, false) => "; the other one has no congestion control",
-        (false, false) => "; neither has congestion control",
+        (true, true) => None,
+        (false, true) => Some("has no congestion control"),
+        (true, false) => Some("has congestion control, the other has none"),
+        (false, false) => Some("has no congestion control, like the other"),
     }
 }
 
@@ -102,7 +105,7 @@ mod tests {
     #[test]
     fn only_an_interval_without_zero_claims_a_difference() {
         let verdict = sentences(&example::outcome());
-        assert!(verdict[0].starts_with("udp-rs keeps the picture fresher than tcp-cubic: p99 age 84 against 412 ms, lower by 301 to 350 ms"), "{verdict:?}");
+        assert!(verdict[0].starts_with("udp-rs keeps the picture fresher than tcp-cubic: p99 age 84 against 412 ms, 301 to 350 ms less (95 %)"), "{verdict:?}");
         assert!(
             verdict[1].contains("no difference shown") && verdict[1].contains("no congestion control"),
             "{verdict:?}"
@@ -111,13 +114,13 @@ mod tests {
     }
 
     #[test]
-    fn a_worse_contender_is_called_worse_and_one_seed_is_no_evidence() {
+    fn a_worse_contender_is_called_worse_and_too_few_seeds_tell_nothing() {
         let mut outcome = example::outcome();
         outcome.contenders[1].differences =
             vec![Difference { key: AGE, mean: 5.0, interval: Some((0.1, 9.9)) }];
         assert!(sentences(&outcome)[0].contains("less fresh"));
         outcome.contenders[1].differences[0].interval = None;
-        assert!(sentences(&outcome)[0].contains("one seed is no evidence"));
+        assert!(sentences(&outcome)[0].contains("too few seeds to tell"));
         outcome.contenders[1].differences[0].interval = Some((0.0, 0.0));
         assert!(sentences(&outcome)[0].contains("no difference shown"));
     }
@@ -128,9 +131,13 @@ mod tests {
         outcome.contenders[0].name = "today".to_owned();
         let verdict = sentences(&outcome);
         assert!(
-            verdict[0].contains("today (TCP cubic)") && verdict[0].contains("repair bytes"),
-            "{verdict:?}"
+            verdict[0].contains("today (TCP cubic)") && !verdict[0].contains("repairs"),
+            "equal costs are no cost: {verdict:?}"
         );
+        let repair = outcome.contenders[1].summaries.iter_mut().find(|one| one.key == "repair_overhead_pct");
+        repair.unwrap().mean = crate::measure::Value::Number(40.2);
+        let verdict = sentences(&outcome);
+        assert!(verdict[0].ends_with("It repairs with 40 % more bytes (today: 12 %)."), "{verdict:?}");
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub struct Summary {
     pub key: &'static str,
     /// Its mean.
     pub mean: Value,
-    /// The 95 % interval of the mean; none with a single seed.
+    /// The 95 % interval of the mean; none with too few seeds.
     pub interval: Option<(f64, f64)>,
 }
 
@@ -87,7 +87,7 @@ pub struct Difference {
     pub key: &'static str,
     /// The mean of the differences.
     pub mean: f64,
-    /// Its 95 % interval; none with a single seed.
+    /// Its 95 % interval; none with too few seeds.
     pub interval: Option<(f64, f64)>,
 }
 
@@ -145,12 +145,27 @@ impl ContenderOutcome {
     }
 }
 
+impl Outcome {
+    fn find(&self, contender: &str, metric: &str) -> Result<&Summary, &'static str> {
+        let contender = self.contenders.iter().find(|one| one.name == contender);
+        contender.and_then(|contender| contender.summary(metric)).ok_or("not measured")
+    }
+}
+
 impl Results for Outcome {
-    fn mean(&self, contender: &str, metric: &str) -> Option<f64> {
-        self.contenders.iter().find(|one| one.name == contender)?.mean(metric)
+    fn mean(&self, contender: &str, metric: &str) -> Result<f64, &'static str> {
+        match self.find(contender, metric)?.mean {
+            Value::Number(number) => Ok(number),
+            Value::Absent(reason) => Err(reason),
+        }
     }
 
-    fn interval(&self, contender: &str, metric: &str) -> Option<(f64, f64)> {
-        self.contenders.iter().find(|one| one.name == contender)?.summary(metric)?.interval
+    fn interval(&self, contender: &str, metric: &str) -> Result<(f64, f64), &'static str> {
+        let summary = self.find(contender, metric)?;
+        match (summary.interval, summary.mean) {
+            (Some(interval), _) => Ok(interval),
+            (None, Value::Absent(reason)) => Err(reason),
+            (None, Value::Number(_)) => Err("too few seeds for an interval"),
+        }
     }
 }

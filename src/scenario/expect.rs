@@ -34,18 +34,25 @@ pub struct Rule {
 pub struct Evaluation {
     /// Whether it holds.
     pub met: bool,
-    /// The value of its left side; none where a metric in it has none.
-    pub left: Option<f64>,
-    /// The value of its right side.
-    pub right: Option<f64>,
+    /// The value of its left side, or why it has none.
+    pub left: Result<f64, &'static str>,
+    /// The value of its right side, or why it has none.
+    pub right: Result<f64, &'static str>,
+}
+
+impl Evaluation {
+    /// Why the rule cannot hold, where a side has no value.
+    pub fn reason(&self) -> Option<&'static str> {
+        self.left.err().or(self.right.err())
+    }
 }
 
 /// The results that rules are about.
 pub trait Results {
-    /// The mean of a metric over the seeds; none where it has no value.
-    fn mean(&self, contender: &str, metric: &str) -> Option<f64>;
-    /// The ends of its 95 % interval; none where there is none.
-    fn interval(&self, contender: &str, metric: &str) -> Option<(f64, f64)>;
+    /// The mean of a metric over the seeds, or why it has none.
+    fn mean(&self, contender: &str, metric: &str) -> Result<f64, &'static str>;
+    /// The ends of its 95 % interval, or why it has none.
+    fn interval(&self, contender: &str, metric: &str) -> Result<(f64, f64), &'static str>;
 }
 
 /// Why a text is no rule, and where in it.
@@ -120,19 +127,22 @@ impl Rule {
     /// Whether the rule holds on these results.
     pub fn evaluate(&self, results: &impl Results) -> Evaluation {
         let (left, right) = (self.left.value(results), self.right.value(results));
-        let met = left.zip(right).is_some_and(|(left, right)| match self.comparison {
-            Comparison::Less => left < right,
-            Comparison::LessOrEqual => left <= right,
-            Comparison::Greater => left > right,
-            Comparison::GreaterOrEqual => left >= right,
-        });
+        let met = match (left, right) {
+            (Ok(left), Ok(right)) => match self.comparison {
+                Comparison::Less => left < right,
+                Comparison::LessOrEqual => left <= right,
+                Comparison::Greater => left > right,
+                Comparison::GreaterOrEqual => left >= right,
+            },
+            _ => false,
+        };
         Evaluation { met, left, right }
     }
 }
 
 impl Side {
-    /// None where a metric has no value, or where the arithmetic has none (a division by zero).
-    fn value(&self, results: &impl Results) -> Option<f64> {
+    /// None where a metric has no value, or where the arithmetic has none.
+    fn value(&self, results: &impl Results) -> Result<f64, &'static str> {
         let mut value = self.first.value(results)?;
         for (operator, term) in &self.rest {
             let factor = term.value(results)?;
@@ -141,14 +151,14 @@ impl Side {
                 Operator::Over => value / factor,
             };
         }
-        value.is_finite().then_some(value)
+        if value.is_finite() { Ok(value) } else { Err("a division by zero, or too large") }
     }
 }
 
 impl Term {
-    fn value(&self, results: &impl Results) -> Option<f64> {
+    fn value(&self, results: &impl Results) -> Result<f64, &'static str> {
         match self {
-            Self::Number(number) => Some(*number),
+            Self::Number(number) => Ok(*number),
             Self::Metric { bound, contender, metric } => match bound {
                 Bound::Mean => results.mean(contender, metric),
                 Bound::Lower => results.interval(contender, metric).map(|(lower, _)| lower),
@@ -295,7 +305,11 @@ fn unknown(range: Range<usize>, what: &str, word: &str, known: &[&str]) -> RuleE
         range,
         title: format!("unknown {what} `{word}`"),
         label,
-        help: format!("known here are {}", list(known)),
+        help: if known.is_empty() {
+            format!("there is no {what}")
+        } else {
+            format!("known here are {}", list(known))
+        },
     }
 }
 
@@ -314,15 +328,15 @@ mod tests {
     struct Table;
 
     impl Results for Table {
-        fn mean(&self, contender: &str, metric: &str) -> Option<f64> {
+        fn mean(&self, contender: &str, metric: &str) -> Result<f64, &'static str> {
             match (contender, metric) {
-                ("udp", "age_p99_ms") => Some(100.0),
-                ("tcp-cubic", "age_p99_ms") => Some(400.0),
-                _ => None,
+                ("udp", "age_p99_ms") => Ok(100.0),
+                ("tcp-cubic", "age_p99_ms") => Ok(400.0),
+                _ => Err("nothing froze"),
             }
         }
 
-        fn interval(&self, contender: &str, metric: &str) -> Option<(f64, f64)> {
+        fn interval(&self, contender: &str, metric: &str) -> Result<(f64, f64), &'static str> {
             self.mean(contender, metric).map(|mean| (mean - 10.0, mean + 10.0))
         }
     }
@@ -354,6 +368,10 @@ mod tests {
     fn a_metric_without_a_value_and_a_division_by_zero_meet_nothing() {
         assert!(!met("udp.frozen_pct >= 0") && !met("udp.frozen_pct < 1"));
         assert!(!met("1 / 0 > 5") && !met("0 / 0 < 5"));
+        let why = |text: &str| parse(text).unwrap().evaluate(&Table).reason();
+        assert_eq!(why("udp.frozen_pct >= 0"), Some("nothing froze"));
+        assert_eq!(why("1 < 2 / 0"), Some("a division by zero, or too large"));
+        assert_eq!(why("1 > 2"), None);
     }
 
     #[test]

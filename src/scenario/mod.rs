@@ -7,6 +7,7 @@
 //! | typed keys, each with its place | `file`, `place`, `quantity` |
 //! | ranges, names, rules | `check`, `expect` |
 //! | what it means | `lower` |
+//! | what is hardly meant | `warn` |
 //! | errors as rustc draws them | `problem`, `nearest` |
 
 mod alternatives;
@@ -22,8 +23,10 @@ pub mod place;
 pub mod problem;
 pub mod quantity;
 pub mod source;
+mod warn;
 
-pub use check::{rules, warnings};
+pub use check::rules;
 pub use lower::{Contender, Directions, Neighbour, Protocol, Scenario};
 pub use nearest::nearest;
 pub use parse::{Draft, parse};
+pub use warn::warnings;

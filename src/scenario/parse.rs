@@ -195,8 +195,17 @@ fn wrong_type(message: &str) -> Option<(String, String)> {
     let found = match found {
         "map" => "a table".to_owned(),
         "sequence" => "an array".to_owned(),
-        _ => found.to_owned(),
+        _ => match found.split('`').nth(1) {
+            // Rust's words for kinds of numbers say nothing to who wrote one.
+            Some(number) if !found.starts_with("string") && !found.starts_with("bool") => {
+                format!("`{number}`")
+            }
+            _ => found.to_owned(),
+        },
     };
+    let too_large = expected.starts_with("a whole number")
+        && found.trim_matches('`').parse().is_ok_and(|number: i128| number > 0);
+    let expected = if too_large { "a whole number below 2^32" } else { expected };
     Some((found, expected.to_owned()))
 }
 

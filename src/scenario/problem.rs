@@ -67,6 +67,7 @@ impl Problem {
                 let label = (!self.label.is_empty()).then_some(self.label.as_str());
                 let snippet = Snippet::source(source.text.as_str())
                     .path(source.name.as_str())
+                    .line_start(source.first_line)
                     .annotation(annotation.label(label));
                 title.element(snippet)
             }

@@ -25,6 +25,8 @@ pub struct Source {
     pub name: String,
     /// The text itself.
     pub text: String,
+    /// The number of its first line: 1, or a higher one where it is an excerpt.
+    pub first_line: usize,
     /// Where it begins.
     start: usize,
     /// Where the files it names are looked for.
@@ -66,6 +68,7 @@ impl Sources {
         sources.texts.push(Source {
             name,
             text,
+            first_line: 1,
             start: 0,
             folder: Some(path.parent().unwrap_or(Path::new("")).to_owned()),
         });
@@ -81,9 +84,29 @@ impl Sources {
 
     /// Adds a text and says where it begins.
     pub(super) fn add(&mut self, name: &str, text: &str) -> usize {
+        self.add_excerpt(name, text, 1)
+    }
+
+    /// Adds the part of a text that begins with the line `first_line` and says where it begins.
+    pub(super) fn add_excerpt(&mut self, name: &str, text: &str, first_line: usize) -> usize {
         let start = self.texts.last().map_or(0, |last| last.start + last.text.len() + 1);
-        self.texts.push(Source { name: name.to_owned(), text: text.to_owned(), start, folder: None });
+        self.texts.push(Source {
+            name: name.to_owned(),
+            text: text.to_owned(),
+            first_line,
+            start,
+            folder: None,
+        });
         start
+    }
+
+    /// Where `span` is, as an error says it: `cafe.toml:4:17`.
+    pub(super) fn place(&self, span: &Range<usize>) -> Option<String> {
+        let (source, range) = self.locate(span)?;
+        let before = &source.text[..range.start];
+        let line = source.first_line + before.matches('\n').count();
+        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+        Some(format!("{}:{line}:{column}", source.name))
     }
 
     /// The scenario's own text, which is the first.

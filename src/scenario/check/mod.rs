@@ -7,12 +7,14 @@ use super::file::ScenarioFile;
 use super::file::channel::Channel;
 use super::file::contender::{Contender, Fec, RateControl, Tcp, Udp};
 use super::file::traffic::Traffic;
-use super::place::At;
+use super::place::{At, Named};
 use super::problem::Problem;
 use super::quantity::{Flush, Written};
 use super::source::Sources;
+use crate::frame::Frame;
 use crate::measure::METRICS;
 use crate::time::Duration;
+use crate::traffic::FrameTrace;
 use crate::units::{Bitrate, ByteSize};
 
 mod path;
@@ -28,9 +30,8 @@ pub(super) fn check(file: &ScenarioFile, sources: &Sources) -> Vec<Problem> {
     for (_, channel) in file.channel.iter() {
         checker.channel(channel);
     }
-    for (_, traffic) in file.traffic.down.iter().chain(file.traffic.up.iter()) {
-        checker.traffic(traffic);
-    }
+    checker.direction("down", &file.traffic.down);
+    checker.direction("up", &file.traffic.up);
     checker.link(&file.path.down);
     checker.link(&file.path.up);
     checker.contenders();
@@ -43,28 +44,6 @@ pub fn rules(file: &ScenarioFile) -> Vec<Rule> {
     let contenders: Vec<&str> = file.contender.names().collect();
     let rules = file.expect.rules.iter();
     rules.filter_map(|rule| Rule::parse(rule, &contenders, &metric_names()).ok()).collect()
-}
-
-/// What is possible but hardly meant, one line each.
-pub fn warnings(file: &ScenarioFile) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let directions = [("down", &file.traffic.down, &file.path.down), ("up", &file.traffic.up, &file.path.up)];
-    for (direction, traffics, link) in directions {
-        let delay = link.delay.value;
-        let rate = link.bottleneck.as_ref().and_then(|bottleneck| bottleneck.rate.as_ref());
-        for (name, traffic) in traffics.iter() {
-            let deadline = traffic.deadline.value;
-            let size = traffic.constant.as_ref().map_or(ByteSize::ZERO, |constant| constant.size.value);
-            let least = delay + rate.map_or(Duration::ZERO, |rate| rate.time_for(size));
-            if least >= deadline {
-                warnings.push(format!(
-                    "no frame of traffic.{direction}.{} can meet its deadline of {deadline}: the path takes at least {least}",
-                    name.value
-                ));
-            }
-        }
-    }
-    warnings
 }
 
 struct Checker<'a> {
@@ -148,6 +127,21 @@ impl Checker<'_> {
         }
     }
 
+    /// A session carries one application in a direction.
+    fn direction(&mut self, direction: &str, traffics: &Named<Traffic>) {
+        let mut names = traffics.iter();
+        if let Some((first, traffic)) = names.next() {
+            self.traffic(traffic);
+            for (name, _) in names {
+                let title = format!("more than one traffic {direction}");
+                let label = format!("`traffic.{direction}.{}` is already there", **first);
+                let help =
+                    "a session carries one a direction; other traffic on the path is a `[neighbour.NAME]`";
+                self.problems.push(Problem::at(name.span(), title).label(label).help(help));
+            }
+        }
+    }
+
     fn traffic(&mut self, traffic: &Traffic) {
         self.above_zero(&traffic.deadline);
         if let Some(trace) = &traffic.trace {
@@ -155,7 +149,7 @@ impl Checker<'_> {
         }
         if let Some(constant) = &traffic.constant {
             self.float(constant.rate.hertz(), &constant.rate, 0.1..=1000.0, " Hz");
-            self.written(&constant.size, ByteSize::new(1), ByteSize::new(10_000_000));
+            self.written(&constant.size, FRAME_MIN, FRAME_MAX);
         }
         if let Some(keystrokes) = &traffic.keystrokes {
             self.float(keystrokes.per_second.value, &keystrokes.per_second, 0.001..=100.0, "");
@@ -339,6 +333,11 @@ impl Checker<'_> {
     }
 }
 
+/// Room for what the application writes at the front of a frame.
+const FRAME_MIN: ByteSize = ByteSize::new(Frame::HEAD_MAX as u64);
+/// As large as a frame of a trace may be.
+const FRAME_MAX: ByteSize = ByteSize::new(FrameTrace::FRAME_MAX as u64);
+
 /// More entries of a table than a scenario needs; bounds what the checks cost.
 const ENTRIES_MAX: usize = 100;
 
@@ -411,6 +410,22 @@ mod tests {
         for (sets, expected) in [
             (&["format=2"][..], "format 2 is not known: this version knows format 1"),
             (&["duration=3601s"], "3601s is out of range: must be from 1s to 3600s"),
+            (
+                &["traffic.down.second.bulk={}"],
+                "more than one traffic down: `traffic.down.screen` is already there",
+            ),
+            (&["traffic.down.screen.constant.size=31B"], "31B is out of range: must be from 32B to 64MB"),
+            (
+                &["path.down.link-arq={ tries = 3, interval = \"2ms\" }"],
+                "`link-arq` has no effect here: nothing is lost on this link",
+            ),
+            (
+                &[
+                    "path.down.link-arq={ tries = 3, interval = \"2ms\" }",
+                    "path.down.loss.iid={ rate = \"1%\", at = \"before-queue\" }",
+                ],
+                "`link-arq` has no effect here: sends again what is lost after the queue, and this loss is before it",
+            ),
             (&["seeds=0"], "0 is out of range: must be from 1 to 10000"),
             (&["session.count=102"], "102 sessions need as many ports: there are 101"),
             (
@@ -473,13 +488,5 @@ mod tests {
         ] {
             assert!(said(sets).iter().any(|one| one == expected), "{sets:?}: {:?}", said(sets));
         }
-    }
-
-    #[test]
-    fn a_deadline_that_no_frame_can_meet_is_a_warning() {
-        let late = ["traffic.down.screen.deadline=20ms".to_owned()];
-        let draft = parse(Sources::built_in("a.toml", RIGHT), &late).unwrap();
-        assert_eq!(warnings(&draft.file).len(), 1);
-        assert!(warnings(&parse(Sources::built_in("a.toml", RIGHT), &[]).unwrap().file).is_empty());
     }
 }

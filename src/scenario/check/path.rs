@@ -1,7 +1,7 @@
 //! The checks of `[path]`.
 
 use super::Checker;
-use crate::scenario::file::loss::{GilbertElliottLoss, Loss};
+use crate::scenario::file::loss::{GilbertElliottLoss, Loss, LossPlace};
 use crate::scenario::file::path::{Bottleneck, Jitter, Link, Outage, Queue};
 use crate::scenario::place::At;
 use crate::scenario::problem::Problem;
@@ -27,6 +27,15 @@ impl Checker<'_> {
         if let Some(arq) = &link.link_arq {
             self.number(&arq.tries, 1..=100);
             self.written(&arq.interval, Duration::from_nanos(1), Duration::from_secs(1));
+            let idle = match &link.loss {
+                None => Some("nothing is lost on this link"),
+                Some(loss) => (loss.place() == LossPlace::BeforeQueue)
+                    .then_some("sends again what is lost after the queue, and this loss is before it"),
+            };
+            if let Some(label) = idle {
+                self.problems
+                    .push(Problem::at(arq.tries.span(), "`link-arq` has no effect here").label(label));
+            }
         }
         link.bottleneck.iter().for_each(|bottleneck| self.bottleneck(bottleneck));
         link.outage.iter().for_each(|outage| self.outage(outage));

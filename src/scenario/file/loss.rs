@@ -1,6 +1,9 @@
 //! `loss` of a direction: which packets are lost.
 
+use std::fmt;
+
 use schemars::JsonSchema;
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::scenario::place::At;
@@ -21,6 +24,19 @@ pub enum Loss {
     Channel(ChannelLoss),
     /// As a file says, packet by packet.
     Trace(TraceLoss),
+}
+
+impl Loss {
+    /// Where packets are lost.
+    pub const fn place(&self) -> LossPlace {
+        match self {
+            Self::Iid(loss) => loss.at,
+            Self::Gilbert(loss) => loss.at,
+            Self::GilbertElliott(loss) => loss.at,
+            Self::Channel(loss) => loss.at,
+            Self::Trace(loss) => loss.at,
+        }
+    }
 }
 
 /// Each packet by itself.
@@ -129,7 +145,7 @@ pub struct TraceLoss {
 }
 
 /// The digit of a loss trace that means lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum LostDigit {
     /// `0` means lost.
     #[serde(rename = "0")]
@@ -137,6 +153,38 @@ pub enum LostDigit {
     /// `1` means lost.
     #[serde(rename = "1")]
     One,
+}
+
+/// By hand, because a digit looks like a number and the error has to say that it is a string.
+impl<'de> Deserialize<'de> for LostDigit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Digit;
+
+        impl Visitor<'_> for Digit {
+            type Value = LostDigit;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"0\" or \"1\"")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<LostDigit, E> {
+                match text {
+                    "0" => Ok(LostDigit::Zero),
+                    "1" => Ok(LostDigit::One),
+                    _ => Err(E::unknown_variant(text, &["0", "1"])),
+                }
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<LostDigit, E> {
+                match number {
+                    0 | 1 => Err(E::custom(format!("the digit is a string\nwrite \"{number}\""))),
+                    _ => Err(E::invalid_type(Unexpected::Signed(number), &self)),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Digit)
+    }
 }
 
 /// Where packets are lost.

@@ -67,11 +67,11 @@ pub struct ScenarioFile {
     pub expect: Expect,
 }
 
-/// What the applications of one session send. At least one of all must be there.
+/// What the applications of one session send: at most one a direction, and at least one of all.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Directions {
-    /// From the server to the person, by name; the first one is the screen that is measured.
+    /// From the server to the person, by name: the screen that is measured.
     #[serde(default, skip_serializing_if = "Named::is_empty")]
     pub down: Named<Traffic>,
     /// From the person to the server, by name.

@@ -71,7 +71,7 @@ pub struct Trace {
 pub struct Constant {
     /// Frames a second. From 0.1 Hz to 1 kHz, as in `"30Hz"`.
     pub rate: At<Frequency>,
-    /// The size of a frame. From 1 B to 10 MB.
+    /// The size of a frame. From 32 B, which is room for the application's head, to 64 MB.
     pub size: At<ByteSize>,
     /// What a frame that is missing does to those after it. Default `"chain"`.
     #[serde(default)]

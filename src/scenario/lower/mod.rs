@@ -6,11 +6,13 @@
 
 mod contender;
 mod path;
+mod recording;
 mod traffic;
 
 use std::fmt::Display;
 
 use self::contender::Pace;
+use self::recording::Fault;
 use super::file::ScenarioFile;
 use super::parse::Draft;
 use super::place::At;
@@ -145,18 +147,19 @@ impl Scenario {
     /// # Errors
     /// [`Problems`] with the files that it names, each pointing at the name.
     pub fn new(draft: &Draft) -> Result<Self, Problems> {
-        let mut lower = Lower { sources: &draft.sources, file: &draft.file, problems: Vec::new() };
+        let mut lower = Lower { sources: draft.sources.clone(), file: &draft.file, problems: Vec::new() };
         let scenario = lower.scenario();
         match scenario {
             Some(scenario) if lower.problems.is_empty() => Ok(scenario),
-            _ => Err(Problems::new(draft.sources.clone(), lower.problems)),
+            _ => Err(Problems::new(lower.sources, lower.problems)),
         }
     }
 }
 
 /// Lowers a draft, collecting what is wrong with the files it names.
 struct Lower<'a> {
-    sources: &'a Sources,
+    /// The draft's, and the lines of other files that are wrong.
+    sources: Sources,
     file: &'a ScenarioFile,
     problems: Vec<Problem>,
 }
@@ -206,17 +209,26 @@ impl Lower<'_> {
     }
 
     /// What is in the file called `name`, read by `parse`.
-    fn read<T, E: Display>(
+    fn read<T, E: Into<Fault>>(
         &mut self,
         name: &At<String>,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        let read =
-            self.sources.read_file(name).and_then(|text| parse(&text).map_err(|error| error.to_string()));
-        read.map_err(|error| {
-            let problem = Problem::at(name.span(), format!("cannot use the file {}", **name));
-            self.problems.push(problem.label(error));
-        })
-        .ok()
+        let text = match self.sources.read_file(name) {
+            Ok(text) => text,
+            Err(reason) => {
+                let problem = Problem::at(name.span(), format!("cannot read `{}`", **name));
+                self.problems.push(problem.label(reason));
+                return None;
+            }
+        };
+        match parse(&text) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                let problem = error.into().problem(name, &text, &mut self.sources);
+                self.problems.push(problem);
+                None
+            }
+        }
     }
 }

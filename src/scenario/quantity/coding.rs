@@ -22,9 +22,14 @@ impl<T: Written> WrittenVisitor<T> {
         }
         let what = T::WHAT;
         Err(match T::USUAL_UNIT {
-            Some(unit) => E::custom(format!(
+            // What no unit makes right gets no advice on the unit.
+            Some(unit) if (0.0..1e15).contains(&number) => E::custom(format!(
                 "a unit is missing\nexpected {what}\nfor {number}{space}{unit} write \"{number}{unit}\"",
                 space = if unit.starts_with(' ') { "" } else { " " },
+            )),
+            Some(_) => E::custom(format!("{number} is not in range\nexpected {what}")),
+            None if (1.0..=100.0).contains(&number) => E::custom(format!(
+                "{number} is not in range\nexpected {what}\nfor {number} % write \"{number}%\""
             )),
             None if matches!(unexpected, Unexpected::Float(_) | Unexpected::Signed(_)) => {
                 E::custom(format!("{number} is not in range\nexpected {what}"))

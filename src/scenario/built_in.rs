@@ -9,15 +9,38 @@ pub struct BuiltIn {
     pub text: &'static str,
 }
 
-/// The scenarios, by name.
-pub const SCENARIOS: &[BuiltIn] =
-    &[BuiltIn { name: "lan-clean", text: include_str!("../../scenarios/lan-clean.toml") }];
+/// A scenario of this name, from the folder of scenarios.
+macro_rules! scenario {
+    ($name:literal) => {
+        BuiltIn { name: $name, text: include_str!(concat!("../../scenarios/", $name, ".toml")) }
+    };
+}
+
+/// A file of this name, from the folder of traces.
+macro_rules! trace {
+    ($name:literal) => {
+        BuiltIn {
+            name: concat!("traces/", $name),
+            text: include_str!(concat!("../../scenarios/traces/", $name)),
+        }
+    };
+}
+
+/// The scenarios, from the easy to the hopeless.
+pub const SCENARIOS: &[BuiltIn] = &[
+    scenario!("lan-clean"),
+    scenario!("cafe-wifi"),
+    scenario!("cafe-wifi-no-retries"),
+    scenario!("home-microwave-oven"),
+    scenario!("wifi-roam"),
+    scenario!("train-lte"),
+    scenario!("hotel-congested"),
+    scenario!("satellite"),
+    scenario!("framehawk-hell"),
+];
 
 /// The files that these scenarios name, by the path that they use.
-pub const TRACES: &[BuiltIn] = &[BuiltIn {
-    name: "traces/desktop-session-30fps.csv",
-    text: include_str!("../../scenarios/traces/desktop-session-30fps.csv"),
-}];
+pub const TRACES: &[BuiltIn] = &[trace!("desktop-session-30fps.csv"), trace!("train-lte.mahimahi")];
 
 /// The one of `files` with this name.
 pub fn find(files: &'static [BuiltIn], name: &str) -> Option<&'static BuiltIn> {

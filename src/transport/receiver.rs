@@ -234,7 +234,7 @@ impl Receiver {
     /// Everything below `end` has been sent, says the packet numbered `by`. What is missing of the
     /// newest frame has that frame's deadline, what is missing beyond it has `deadline`.
     fn extend(&mut self, now: Time, end: u64, by: u64, deadline: Time) {
-        if end <= self.sources.next() {
+        if self.sources.covers(end) {
             return;
         }
         let lost = &mut self.lost_sources;

@@ -101,6 +101,12 @@ impl Sources {
         }
     }
 
+    /// Whether everything below `end` is known to have been sent, and there is room for the packet that
+    /// comes next.
+    pub(super) fn covers(&self, end: u64) -> bool {
+        end <= self.next && end < self.settled.end()
+    }
+
     /// The source packet `esi` is here: whether it had no fate yet.
     pub(super) fn settle(&mut self, esi: u64) -> bool {
         if esi < self.settled.start() || !self.settled.insert(esi) {
@@ -307,6 +313,18 @@ mod tests {
         assert_eq!(decide(&mut sources, view(12, 3)), [1, 2]);
         assert_eq!((sources.floor(), sources.poll_timeout()), (4, None));
         assert!(!sources.settle(1), "a packet has one fate only");
+    }
+
+    #[test]
+    fn a_packet_a_whole_window_ahead_of_the_oldest_open_one_has_that_given_up() {
+        let (mut sources, mut lost) = (Sources::new(Retransmit::Always, false), Vec::new());
+        for esi in 1..WINDOW + 2 {
+            if !sources.covers(esi) {
+                sources.extend(esi, esi, ms(10), ms(100), &mut lost);
+            }
+            assert!(sources.settle(esi), "{esi}");
+        }
+        assert_eq!(lost, [0]);
     }
 
     #[test]

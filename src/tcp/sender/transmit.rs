@@ -27,8 +27,7 @@ impl Sender {
         {
             return Some(self.retransmit(now, number));
         }
-        let allowed = (self.acknowledged + self.receive_window).saturating_sub(self.next);
-        if unsent == 0 || allowed < unsent.min(u64::from(self.segment_bytes)) {
+        if !self.may_send_new(unsent) {
             self.note_app_limited(unsent);
             if std::mem::take(&mut self.burst) {
                 self.validate_window(now, false);
@@ -46,7 +45,13 @@ impl Sender {
     /// Whether something is waiting for pacing only.
     pub(in crate::tcp) fn waits_for_pacing(&self, unsent: u64) -> bool {
         let lost = self.state >= State::Recovery && self.board.next_to_retransmit().is_some();
-        (lost || unsent > 0) && self.window.segments as usize > self.board.in_flight()
+        (lost || self.may_send_new(unsent)) && self.window.segments as usize > self.board.in_flight()
+    }
+
+    /// Whether there is something new, and the receiver has room for a full segment of it or for all.
+    fn may_send_new(&self, unsent: u64) -> bool {
+        let allowed = (self.acknowledged + self.receive_window).saturating_sub(self.next);
+        unsent > 0 && allowed >= unsent.min(u64::from(self.segment_bytes))
     }
 
     pub(super) fn send_new(&mut self, now: Time, unsent: u64) -> Outgoing {

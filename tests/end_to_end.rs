@@ -422,9 +422,9 @@ fn tcp_recovers_from_an_outage_as_udp_does() {
                 traffic.down.screen.deadline=80ms";
     let contenders = [UDP, CUBIC, ("bbr", "tcp = { congestion = \"bbr\" }")];
     let outcome = run(&scenario(22, FRAMES, path, &contenders), 1);
-    for contender in 0..contenders.len() {
+    for (contender, (name, _)) in contenders.into_iter().enumerate() {
         let on_time = mean(&outcome, contender, "frames_on_time_pct");
         // 50 of 1000 frames fall into the outage, some more into what follows it.
-        assert!((90.0..=95.5).contains(&on_time), "{}: {on_time}", contenders[contender].0);
+        assert!((90.0..=95.5).contains(&on_time), "{name}: {on_time}");
     }
 }

@@ -43,8 +43,9 @@ pub(super) struct Sender {
     round_trip: RoundTrip,
     rate: Box<dyn Controller>,
     pacer: Pacer,
-    /// Whether the pacer held something back since the last feedback.
+    /// Whether the pacer held something back since the last feedback, and what was sent since, in bytes.
     limited: bool,
+    sent: u64,
     share: Share,
     next_number: u64,
     next_esi: u64,
@@ -86,6 +87,7 @@ impl Sender {
             rate: config.rate.controller(),
             pacer: Pacer::default(),
             limited: false,
+            sent: 0,
             share: Share::new(payload_max, config.datagram),
             next_number: 0,
             next_esi: 0,
@@ -149,6 +151,7 @@ impl Sender {
         let packet = Packet { header, body };
         let size = packet.size();
         self.pacer.charge(now, self.rate.rate(), size);
+        self.sent += u64::from(size);
         self.share.note(&packet, size);
         packet
     }
@@ -327,6 +330,7 @@ impl Sender {
                 round_trip,
                 expected: report.expected,
                 lost: report.lost,
+                sent: std::mem::take(&mut self.sent),
                 limited: std::mem::take(&mut self.limited),
             });
         }

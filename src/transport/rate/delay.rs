@@ -13,8 +13,9 @@
 //! | loss | heavy and ours | × 1 − loss/2 (GCC's loss-based controller) |
 //! | silence | no answer | halved, then growth as at the start |
 //!
-//! Growth counts only while the rate holds packets back: an application that sends little proves
-//! nothing. A rate once reached is kept over idle times (RFC 7661).
+//! The rate grows only while it holds packets back and half of it at least was used in the last round: an
+//! application that sends little, or in bursts with long pauses, proves nothing (RFC 7661 §4.3; Linux's
+//! `tcp_is_cwnd_limited` has the same half). A rate once reached is kept over idle times.
 //!
 //! | differs | there | here |
 //! | --- | --- | --- |
@@ -71,6 +72,7 @@ pub(super) struct Delay {
     /// Consecutive reductions that did not shorten the queue.
     futile: u32,
     losses: LossTest,
+    usage: Usage,
 }
 
 impl Delay {
@@ -85,6 +87,7 @@ impl Delay {
             reduced: None,
             futile: 0,
             losses: LossTest::default(),
+            usage: Usage::default(),
         }
     }
 
@@ -129,6 +132,7 @@ impl Controller for Delay {
         let (at, before) = self.last.replace((sample.now, queue)).unwrap_or((sample.now, queue));
         let elapsed = sample.now.since(at).as_secs_f64();
         let round = sample.round_trip.max(ROUND_MIN).as_secs_f64();
+        let used = self.usage.rate(sample, round);
         let target = self.limits.target.as_secs_f64();
         if elapsed > 0.0 {
             self.slope += ((queue - before) / elapsed - self.slope) * (elapsed / round).min(1.0);
@@ -143,7 +147,7 @@ impl Controller for Delay {
         } else if queue < target / 2.0 || self.reduced.is_none() {
             self.reduced = None;
             self.futile = 0;
-            if sample.limited {
+            if sample.limited && self.rate <= 2.0 * used {
                 self.grow(elapsed, round, queue);
             }
         }
@@ -158,6 +162,30 @@ impl Controller for Delay {
         self.rate = (self.rate / 2.0).max(self.limits.least.bps() as f64);
         self.starting = true;
         self.last = None;
+    }
+}
+
+/// How much of the rate is used.
+#[derive(Debug, Default)]
+struct Usage {
+    /// When this round began, and the bytes sent since.
+    began: Time,
+    bytes: u64,
+    /// The rate at which the last whole round sent, in bits per second.
+    last: f64,
+}
+
+impl Usage {
+    /// The rate that was used in the last whole round.
+    fn rate(&mut self, sample: &Sample, round: f64) -> f64 {
+        self.bytes += sample.sent;
+        let elapsed = sample.now.since(self.began).as_secs_f64();
+        if elapsed >= round {
+            self.last = self.bytes as f64 * 8.0 / elapsed;
+            self.began = sample.now;
+            self.bytes = 0;
+        }
+        self.last
     }
 }
 
@@ -261,3 +289,26 @@ const LOSS_HEAVY: f64 = 0.15;
 
 /// Losses that keep this share of themselves after a reduction are not caused by the rate.
 const LOSS_KEPT: f64 = 0.7;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bursts_with_pauses_prove_no_more_than_they_use() {
+        // 40 kB every 40 ms are 8 Mbit/s, however fast they leave; doubling may pass twice that once.
+        let mut controller = Delay::new(Limits::default());
+        for tick in 1..=3000 {
+            controller.handle_feedback(&Sample {
+                now: Time::from_millis(20 * tick),
+                delay: 20_000,
+                round_trip: Duration::from_millis(40),
+                expected: 20,
+                lost: 0,
+                sent: if tick % 2 == 0 { 40_000 } else { 0 },
+                limited: true,
+            });
+        }
+        assert!((12e6..=32e6).contains(&controller.rate), "{}", controller.rate);
+    }
+}

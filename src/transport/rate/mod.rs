@@ -41,6 +41,8 @@ pub(super) struct Sample {
     pub(super) expected: u32,
     /// Packets of them that were lost.
     pub(super) lost: u32,
+    /// Bytes sent since the last feedback, all headers counted.
+    pub(super) sent: u64,
     /// Whether the rate held packets back since the last feedback.
     pub(super) limited: bool,
 }

@@ -1,4 +1,4 @@
-//! The TCP model against real Linux TCP.
+//! The TCP model against real Linux TCP, over the links and the driver of every run.
 //!
 //! `kernel/*.csv` holds medians over seeds of what Linux 6.18 did over two TUN devices with a user-space
 //! link between them: RTT 50 ms, MTU 1500, loss on data segments after the handshake and before the
@@ -9,85 +9,20 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use bytes::Bytes;
-use framehawk_sim::endpoint::{Arrival, Class, Endpoint, Flow, FrameEvent, FrameTransport, Wire};
+use framehawk_sim::drive::sim::Simulation;
+use framehawk_sim::endpoint::{Arrival, Direction, Endpoint, Flow, FrameEvent, FrameTransport, Transmit};
 use framehawk_sim::frame::{Frame, FrameId, Priority};
-use framehawk_sim::record::Discard;
-use framehawk_sim::rng::{Seed, Stream};
+use framehawk_sim::impair::config::{
+    BottleneckConfig, LinkConfig, LossConfig, LossFrom, LossModel, LossPlace, PathConfig, QueueLimit,
+    RateConfig,
+};
+use framehawk_sim::impair::link::Link;
+use framehawk_sim::impair::loss::gilbert_elliott::GilbertElliott;
+use framehawk_sim::record::{Discard, Sink};
+use framehawk_sim::rng::Seed;
 use framehawk_sim::tcp::{self, Config, Congestion, Segment};
 use framehawk_sim::time::{Duration, Time};
 use framehawk_sim::units::{Bitrate, ByteSize, Probability};
-
-/// The link's delay each way.
-const DELAY: Duration = Duration::from_millis(25);
-
-/// One direction of the reference link.
-struct Link {
-    loss: Probability,
-    burst: f64,
-    stream: Stream,
-    sent: u64,
-    bad: bool,
-    rate: Option<Bitrate>,
-    queue: usize,
-    /// When the packets in the queue, and the one in transmission, will have left it.
-    departures: std::collections::VecDeque<Time>,
-    under_way: std::collections::VecDeque<(Time, Segment)>,
-}
-
-impl Link {
-    fn new(loss_pct: f64, burst: f64, rate_mbps: f64, queue: usize, stream: Stream) -> Self {
-        let rate = (rate_mbps > 0.0).then(|| Bitrate::from_bps_f64(rate_mbps * 1e6));
-        let loss = Probability::new(loss_pct / 100.0).unwrap();
-        Self {
-            loss,
-            burst,
-            stream,
-            sent: 0,
-            bad: false,
-            rate,
-            queue,
-            departures: Default::default(),
-            under_way: Default::default(),
-        }
-    }
-
-    /// Whether the next packet is lost: independently, or in bursts of a mean length.
-    fn loses(&mut self) -> bool {
-        self.sent += 1;
-        let draw = self.stream.unit(self.sent);
-        if self.burst <= 1.0 {
-            return draw < self.loss.get();
-        }
-        let leave = 1.0 / self.burst;
-        let enter = self.loss.get() * leave / (1.0 - self.loss.get());
-        self.bad = if self.bad { draw >= leave } else { draw < enter };
-        self.bad
-    }
-
-    fn send(&mut self, now: Time, segment: Segment) {
-        if segment.class != Class::Handshake && self.loses() {
-            return;
-        }
-        let mut leaves = now;
-        if let Some(rate) = self.rate {
-            while self.departures.front().is_some_and(|&at| at <= now) {
-                self.departures.pop_front();
-            }
-            // The packet in transmission is not in the queue.
-            if self.departures.len() > self.queue {
-                return;
-            }
-            let size = ByteSize::new(u64::from(segment.size()));
-            leaves = self.departures.back().copied().unwrap_or(now).max(now) + rate.time_for(size);
-            self.departures.push_back(leaves);
-        }
-        self.under_way.push_back((leaves + DELAY, segment));
-    }
-
-    fn next_at(&self) -> Option<Time> {
-        self.under_way.front().map(|&(at, _)| at)
-    }
-}
 
 /// A row's link, up to the seed.
 #[derive(Clone, Copy)]
@@ -100,9 +35,110 @@ struct Conditions {
     queue: usize,
 }
 
-/// When frame `number` of a workload is captured.
-fn captured(number: u32, interval: Duration) -> Time {
-    Time::from_millis(100) + interval * u64::from(number)
+impl Conditions {
+    /// The path of the measurements: 25 ms each way, losses before the queue and after the handshake.
+    fn path(self) -> PathConfig {
+        let link = |loss_pct: f64, burst: f64| LinkConfig {
+            delay: Duration::from_millis(25),
+            loss: (loss_pct > 0.0).then(|| {
+                let loss = Probability::new(loss_pct / 100.0).unwrap();
+                let model = if burst <= 1.0 {
+                    LossModel::Iid(loss)
+                } else {
+                    LossModel::GilbertElliott(GilbertElliott::from_mean(loss, burst).unwrap())
+                };
+                LossConfig { model, at: LossPlace::BeforeQueue, from: LossFrom::Established }
+            }),
+            ..LinkConfig::default()
+        };
+        let bottleneck = (self.rate_mbps > 0.0).then(|| BottleneckConfig {
+            rate: RateConfig::Constant(Bitrate::from_bps_f64(self.rate_mbps * 1e6)),
+            queue: QueueLimit::Packets(self.queue),
+        });
+        let down = LinkConfig { bottleneck, ..link(self.loss_pct, self.burst) };
+        PathConfig { mtu: 1500, channels: Vec::new(), down, up: link(self.ack_loss_pct, 1.0) }
+    }
+}
+
+/// What a server sends.
+enum Workload {
+    /// As much as the connection takes.
+    Bulk,
+    /// Frames of a size at a distance, captured before the end.
+    Frames { bytes: u32, interval: Duration, end: Time },
+}
+
+impl Workload {
+    /// When frame `number` is captured, if it is.
+    fn captured(&self, number: u32) -> Option<Time> {
+        match self {
+            Self::Bulk => None,
+            Self::Frames { interval, end, .. } => {
+                let at = Time::from_millis(100) + *interval * u64::from(number);
+                (at < *end).then_some(at)
+            }
+        }
+    }
+}
+
+/// One end of the connection with what it sends and what it got.
+struct Station {
+    end: tcp::End,
+    workload: Option<Workload>,
+    offered: u32,
+    /// When each whole frame of the other end was here, and how large it was.
+    received: Vec<(Time, FrameId, u32)>,
+}
+
+impl Station {
+    fn new(end: tcp::End, workload: Option<Workload>) -> Self {
+        Self { end, workload, offered: 0, received: Vec::new() }
+    }
+
+    fn offer(&mut self, now: Time) {
+        while let Some(workload) = &self.workload {
+            let (due, size) = match workload {
+                Workload::Bulk => (self.end.backlog().get() < 4 << 20, 1 << 17),
+                Workload::Frames { bytes, .. } => {
+                    (workload.captured(self.offered).is_some_and(|at| at <= now), *bytes)
+                }
+            };
+            if !due {
+                return;
+            }
+            let (id, head) = (FrameId(self.offered), Bytes::new());
+            let (deadline, priority) = (Time::NEVER, Priority::Delta);
+            self.end.offer(now, Frame { id, captured: now, deadline, priority, size, head }, &mut Discard);
+            self.offered += 1;
+        }
+    }
+}
+
+impl Endpoint for Station {
+    type Packet = Segment;
+
+    fn handle_packet(&mut self, now: Time, arrival: Arrival<Segment>, sink: &mut dyn Sink) {
+        self.end.handle_packet(now, arrival, sink);
+        while let Some(event) = self.end.poll_event() {
+            if let FrameEvent::Delivered(frame) = event {
+                self.received.push((now, frame.id, frame.size));
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Time, sink: &mut dyn Sink) {
+        self.end.handle_timeout(now, sink);
+    }
+
+    fn poll_transmit(&mut self, now: Time, sink: &mut dyn Sink) -> Option<Transmit<Segment>> {
+        self.offer(now);
+        self.end.poll_transmit(now, sink)
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        let capture = self.workload.as_ref().and_then(|workload| workload.captured(self.offered));
+        self.end.poll_timeout().into_iter().chain(capture).min()
+    }
 }
 
 /// A workload over the reference link, frames of a rate and a size or as much as the connection takes:
@@ -114,62 +150,25 @@ fn run(
     grace: u64,
     seed: u64,
 ) -> (u64, Vec<f64>) {
-    let Conditions { congestion, loss_pct, burst, ack_loss_pct, rate_mbps, queue } = conditions;
     let seed = Seed(seed);
+    let congestion = conditions.congestion;
     let config = Config { congestion, not_sent_low: ByteSize::new(1 << 20), ..Config::default() };
-    let [mut server, mut client] = tcp::connection(&config, Flow(0), seed);
-    let mut down = Link::new(loss_pct, burst, rate_mbps, queue, seed.stream("down/loss"));
-    let mut up = Link::new(ack_loss_pct, 1.0, 0.0, queue, seed.stream("up/loss"));
-    let end = Time::from_secs(seconds + grace);
-    let size = frames.map_or(1 << 17, |(_, size)| size);
-    let interval = frames.map(|(rate, _)| Duration::from_secs_f64(1.0 / rate));
-    let (mut offered, mut bytes, mut delays) = (0_u32, 0, Vec::new());
-    let mut now = Time::ZERO;
-    loop {
-        let next_frame = interval.map(|interval| captured(offered, interval));
-        let next_frame = next_frame.filter(|&at| at < Time::from_secs(seconds));
-        let due = next_frame.map_or(interval.is_none() && server.backlog().get() < 4 << 20, |at| at <= now);
-        if due {
-            let frame = Frame {
-                id: FrameId(offered),
-                captured: now,
-                deadline: Time::NEVER,
-                priority: Priority::Delta,
-                size,
-                head: Bytes::new(),
-            };
-            offered += 1;
-            server.offer(now, frame, &mut Discard);
-            continue;
+    let [server, client] = tcp::connection(&config, Flow(0), seed);
+    let workload = || match frames {
+        None => Workload::Bulk,
+        Some((rate, bytes)) => {
+            let interval = Duration::from_secs_f64(1.0 / rate);
+            Workload::Frames { bytes, interval, end: Time::from_secs(seconds) }
         }
-        while let Some(transmit) = server.poll_transmit(now, &mut Discard) {
-            down.send(now, transmit.packet);
-        }
-        while let Some(transmit) = client.poll_transmit(now, &mut Discard) {
-            up.send(now, transmit.packet);
-        }
-        while let Some(event) = client.poll_event() {
-            if let FrameEvent::Delivered(delivered) = event {
-                bytes += u64::from(delivered.size);
-                let sent = interval.map_or(Time::ZERO, |interval| captured(delivered.id.0, interval));
-                delays.push(now.since(sent).as_millis_f64());
-            }
-        }
-        let times = [down.next_at(), up.next_at(), server.poll_timeout(), client.poll_timeout(), next_frame];
-        let Some(next) = times.into_iter().flatten().min().filter(|&next| next <= end) else { break };
-        now = next.max(now);
-        if down.next_at() == Some(now) {
-            let (_, packet) = down.under_way.pop_front().unwrap();
-            client.handle_packet(now, Arrival { packet, ecn: Default::default() }, &mut Discard);
-        } else if up.next_at() == Some(now) {
-            let (_, packet) = up.under_way.pop_front().unwrap();
-            server.handle_packet(now, Arrival { packet, ecn: Default::default() }, &mut Discard);
-        } else {
-            server.handle_timeout(now, &mut Discard);
-            client.handle_timeout(now, &mut Discard);
-        }
-    }
-    (bytes, delays)
+    };
+    let ends = [Station::new(server, Some(workload())), Station::new(client, None)];
+    let link = |direction| Link::new(&conditions.path(), direction, seed);
+    let mut simulation = Simulation::new([ends], link(Direction::Down), link(Direction::Up));
+    simulation.run(Time::from_secs(seconds + grace), &mut Discard);
+    let received = &simulation.ends()[1].received;
+    let bytes = received.iter().map(|(.., size)| u64::from(*size)).sum();
+    let captured = |frame: FrameId| workload().captured(frame.0).unwrap_or(Time::ZERO);
+    (bytes, received.iter().map(|&(at, frame, _)| at.since(captured(frame)).as_millis_f64()).collect())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -118,11 +118,11 @@ const FIRST_STEPS: &str = "\
 Five commands to try:
 
   fhsim scenario list                    what there is to run
-  fhsim run lan-clean                    one scenario, every contender in it
-  fhsim run lan-clean --set path.down.loss.iid.rate=2%
+  fhsim run cafe-wifi                    one scenario, every contender in it
+  fhsim run cafe-wifi --set path.down.loss.iid.rate=2%
                                          the same with two of a hundred packets lost
   fhsim explain age_p99_ms               what a number means
-  fhsim scenario show lan-clean          a scenario to copy and change
+  fhsim scenario show cafe-wifi          a scenario to copy and change
 
 All commands and options: fhsim --help
 ";

@@ -75,13 +75,7 @@ impl Controller for Cubic {
     }
 
     fn grow(&mut self, window: &mut Window, acknowledged: &Acknowledged) {
-        if !window.may_grow() {
-            return;
-        }
-        let mut left = acknowledged.newly_delivered;
-        if window.in_slow_start() {
-            left = window.slow_start(left);
-        }
+        let left = window.after_slow_start(acknowledged);
         if left > 0 {
             self.update(window.segments, left, acknowledged.now);
             window.grow_by_one_per(self.per, left);

@@ -91,6 +91,16 @@ impl Window {
         self.limited || self.in_slow_start() && self.segments < 2 * self.outstanding_max
     }
 
+    /// Lets slow start grow the window by what was acknowledged; what is left of it for congestion
+    /// avoidance. Nothing while growing makes no sense.
+    fn after_slow_start(&mut self, acknowledged: &Acknowledged) -> u32 {
+        match acknowledged.newly_delivered {
+            _ if !self.may_grow() => 0,
+            segments if self.in_slow_start() => self.slow_start(segments),
+            segments => segments,
+        }
+    }
+
     /// Grows by one for each segment acknowledged, up to the threshold; what is left over.
     fn slow_start(&mut self, acknowledged: u32) -> u32 {
         let grown = self.segments.saturating_add(acknowledged).min(self.threshold);

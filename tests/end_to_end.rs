@@ -428,3 +428,17 @@ fn tcp_recovers_from_an_outage_as_udp_does() {
         assert!((90.0..=95.5).contains(&on_time), "{name}: {on_time}");
     }
 }
+
+#[test]
+fn the_delay_based_rate_is_not_starved_by_a_download() {
+    // 2 Mbit/s of frames beside CUBIC on 20 Mbit/s. A sender that always waited for CUBIC's queue to go
+    // away would stay at its floor of 150 kbit/s. It takes some 20 s to believe that the queue is there
+    // to stay, so half of what is offered is what a minute must bring at the least.
+    let path = "path.down.bottleneck={ rate = \"20Mbit/s\", queue.droptail = \"100ms\" }\n\
+                neighbour.download.tcp.congestion=cubic";
+    let scenario =
+        scenario(60, "rate = \"30Hz\", size = \"8300B\"", path, &[("udp", "udp.rate = \"delay\"")]);
+    let outcome = run(&scenario, 3);
+    let goodput = mean(&outcome, 0, "goodput_bps");
+    assert!(goodput > 0.5 * 2.0e6, "{goodput}");
+}

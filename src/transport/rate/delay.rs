@@ -26,7 +26,7 @@
 //! | delivery rate | BBR: what is acknowledged per time | the dispersion of trains, which losses do not change |
 //! | queue | BBR: a window of two bandwidth-delay products | a target for the queueing delay |
 //! | losses | SCReAM: each one halves; GCC: 10 % reduce | radio links lose 5 to 20 % without a queue, so only heavy losses count, and they count only if a lower rate makes them fewer |
-//! | a queue that others fill | SCReAM, GCC raise their target | yields to them, as LEDBAT does |
+//! | a queue that others fill | SCReAM, GCC raise their target | the target follows it slowly, see [`Target`] |
 
 use std::collections::VecDeque;
 
@@ -76,6 +76,7 @@ pub(super) struct Delay {
     /// The rates of the last rounds that no later round exceeded, with their round, largest first.
     peaks: VecDeque<(u64, f64)>,
     base: Base,
+    target: Target,
     /// Consecutive rounds with a queue of twice the target.
     severe: u32,
     standing: Option<Standing>,
@@ -132,6 +133,7 @@ impl Delay {
             rounds: 0,
             peaks: VecDeque::new(),
             base: Base::default(),
+            target: Target { now: limits.target.as_secs_f64(), adapted: Time::ZERO },
             severe: 0,
             standing: None,
             losses: LossTest::default(),
@@ -163,7 +165,7 @@ impl Delay {
 
     /// A round trip's worth of trains has arrived, with this rate and this queueing delay.
     fn end_round(&mut self, measured: f64, queue: f64) {
-        let target = self.limits.target.as_secs_f64();
+        let target = self.target.now;
         let before = self.capacity();
         // Trains cannot arrive faster than they left; where they seem to, something held them up.
         self.note(measured.min(self.rate));
@@ -197,7 +199,7 @@ impl Delay {
     /// ended: many senders together can fill a queue that no rate of theirs limits. Once it has stood for
     /// two round trips, less is sent than was.
     fn watch_queue(&mut self, sample: &Sample, queue: f64) {
-        let target = self.limits.target.as_secs_f64();
+        let target = self.target.now;
         if queue <= 2.0 * target {
             self.standing = None;
             return;
@@ -241,8 +243,9 @@ impl Controller for Delay {
         if let Some(loss) = self.losses.heavy(sample) {
             self.forget(self.capacity() * (1.0 - loss / 2.0));
             self.phase = Phase::Cruise { left: CRUISE_ROUNDS };
-            self.set_rate(queue, self.limits.target.as_secs_f64());
+            self.set_rate(queue, self.target.now);
         }
+        self.target.adapt(sample.now, queue, self.limits.target.as_secs_f64());
         self.watch_queue(sample, queue);
         self.round.add(&sample.train, queue);
         let round = self.round;
@@ -260,6 +263,24 @@ impl Controller for Delay {
         self.rate = self.capacity();
         self.phase = START;
         self.round = Round::default();
+    }
+}
+
+/// The queueing delay to stay below, in seconds. It follows a queue that stays longer, slowly, because
+/// then others keep it so and would leave nothing to who waits for it to go (GCC adapts its threshold
+/// for the same reason), and comes back down even more slowly.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    now: f64,
+    adapted: Time,
+}
+
+impl Target {
+    fn adapt(&mut self, now: Time, queue: f64, least: f64) {
+        let elapsed = now.since(self.adapted).as_secs_f64().min(TARGET_STEP_MAX);
+        self.adapted = now;
+        let follows_in = if queue > self.now { TARGET_RISES_IN } else { TARGET_FALLS_IN };
+        self.now = (self.now + (queue - self.now) * elapsed / follows_in).clamp(least, TARGET_MAX);
     }
 }
 
@@ -371,6 +392,18 @@ const GROWTH: f64 = 1.1;
 /// A queue of twice the target for so many rounds means that the path has become slower, and the filter
 /// of the largest rate must not remember otherwise.
 const SEVERE_ROUNDS: u32 = 2;
+
+/// How fast the target follows a longer queue, in seconds: slower than our own queues go away.
+const TARGET_RISES_IN: f64 = 6.0;
+
+/// How fast it comes back, in seconds: slower than the cycles of a loss-based sender.
+const TARGET_FALLS_IN: f64 = 10.0;
+
+/// The longest time between two samples that counts, in seconds: a lone one says little.
+const TARGET_STEP_MAX: f64 = 0.1;
+
+/// The longest target, in seconds: longer queues serve nobody's deadline.
+const TARGET_MAX: f64 = 0.3;
 
 /// Samples that a standing queue takes: the jitter of fewer could look like one.
 const STANDING_SAMPLES: u32 = 4;

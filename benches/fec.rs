@@ -94,7 +94,7 @@ fn round(scheme: &Scheme) -> u32 {
     match scheme {
         Scheme::Xor(xor) => u32::from(xor.columns()) * u32::from(xor.rows()),
         Scheme::ReedSolomon(block) => u32::from(block.source()),
-        Scheme::None | Scheme::Repeat(_) | Scheme::ReedSolomonPerFrame(_) => 20,
+        _ => 20,
     }
 }
 

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{DecodeEvent, Decoder, Encoder, Flush, Repair, RepairHeader, Scheme, SourceMeta, Symbol, unit};
+use super::{
+    Code, DecodeEvent, Decoder, Encoder, Flush, Halves, Repair, RepairHeader, Scheme, SourceMeta, Symbol,
+    unit,
+};
 use crate::frame::{FrameId, Priority};
 use crate::record::{Malformed, RepairFate};
 use crate::rng::{Draws, Seed, below};
@@ -230,6 +233,18 @@ struct Untouchable;
 impl Symbol for Untouchable {
     fn combine(_: &[u8], _: &[&Self]) -> Vec<Self> {
         panic!("a loss-free stream needs no arithmetic")
+    }
+
+    fn to_bytes(&self) -> Bytes {
+        panic!("a loss-free stream needs no contents")
+    }
+
+    fn from_bytes(_: Bytes) -> Self {
+        Self
+    }
+
+    fn halves(_: &dyn Code) -> Option<Halves<Self>> {
+        None
     }
 }
 

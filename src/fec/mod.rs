@@ -12,6 +12,7 @@ mod block;
 pub mod gf256;
 mod matrix;
 mod none;
+mod own;
 pub mod reed_solomon;
 pub mod repeat;
 mod scheme;
@@ -23,12 +24,12 @@ pub mod xor;
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
-use bytes::Bytes;
-
 use crate::frame::{FrameId, Priority};
 use crate::record::{Malformed, RepairFate};
 use crate::time::{Duration, Time};
+use crate::units::Bitrate;
 
+pub use own::{Code, Halves, Own};
 pub use scheme::{InvalidScheme, Scheme};
 pub use symbol::Symbol;
 
@@ -73,8 +74,9 @@ pub struct Repair<S> {
 /// The bytes that a code adds to packets, known before frames are cut into packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overhead {
-    /// Bytes of trailer in every source packet (in-band redundancy), at most.
-    pub source: u16,
+    /// How many copies of earlier packets ride in every source packet at most (in-band redundancy):
+    /// payloads are cut so much smaller that these fit.
+    pub copies: u8,
     /// Bytes by which a repair symbol may be longer than the longest contents of the units that it
     /// protects.
     pub repair: u16,
@@ -90,17 +92,19 @@ pub enum Flush {
 }
 
 /// What to do with a source packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Protect {
-    /// Send it now, with this trailer of in-band redundancy behind it (mostly empty).
-    Send(Bytes),
+#[derive(Clone, Debug, PartialEq)]
+pub enum Protect<S> {
+    /// Send it now, with these repair packets behind it in the same datagram: in-band redundancy, at
+    /// most [`Overhead::copies`] of them and mostly none. The receiver's half gets each of them by
+    /// [`Decoder::push_repair`], as if it had come alone.
+    Send(Vec<Repair<S>>),
     /// Keep it: the code transforms it and sends repair packets in its place.
     Hold,
 }
 
 /// The receiver's account of losses that a controller works with. Counts cover the packets since the
 /// last report.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LossReport {
     /// Packets that the sender sent, by the receiver's knowledge.
     pub expected: u32,
@@ -114,6 +118,14 @@ pub struct LossReport {
     pub deficit_max: u16,
     /// The round trip, once it is known.
     pub round_trip: Option<Duration>,
+    /// How long packets wait in the queues of the path: the least one-way delay since the last report,
+    /// above the least of the last ten seconds.
+    pub queue: Duration,
+    /// The rate that congestion control allows beyond what is sent, all headers counted; none where
+    /// there is no congestion control.
+    pub spare: Option<Bitrate>,
+    /// Whether the receiver asks for lost packets while an answer can be in time.
+    pub retransmits: bool,
 }
 
 /// The sending half of a code.
@@ -127,8 +139,14 @@ pub trait Encoder<S>: Debug + Send {
         true
     }
 
+    /// Whether the source packets that leave now are protected. Where not, the receiver need not wait
+    /// for repair packets before it asks for a lost one again.
+    fn protects(&self) -> bool {
+        self.needs_symbols()
+    }
+
     /// Takes the next source packet. Its ESI is one above the last one's.
-    fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect;
+    fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect<S>;
 
     /// The next repair packet that is ready to leave at `now`; called until there is none.
     fn poll_repair(&mut self, now: Time) -> Option<Repair<S>>;
@@ -148,8 +166,13 @@ pub trait Encoder<S>: Debug + Send {
     /// The receiver's report, for codes that adapt.
     fn handle_report(&mut self, _now: Time, _report: &LossReport) {}
 
-    /// Asks for `count` fresh repair packets over the sources in `range` (hybrid ARQ, type II).
-    fn request_repair(&mut self, _now: Time, _range: RangeInclusive<u32>, _count: u16) {}
+    /// Asks for `count` fresh repair packets over the sources in `range`, for a receiver that misses so
+    /// many (hybrid ARQ, type II). Ranges are those of [`Decoder::deficit`]. They come out of
+    /// [`Encoder::poll_repair`]; the answer is how many will, which may be more than were asked for, and
+    /// 0 where the code cannot make any: then the source packets themselves are sent again.
+    fn request_repair(&mut self, _now: Time, _range: RangeInclusive<u32>, _count: u16) -> u16 {
+        0
+    }
 
     /// Every source packet up to `esi` (included) has arrived or no longer matters.
     fn handle_ack(&mut self, _esi: u32) {}
@@ -179,7 +202,8 @@ pub trait Decoder<S>: Debug + Send {
     /// What came of it; called until there is none.
     fn poll_event(&mut self) -> Option<DecodeEvent<S>>;
 
-    /// Ranges of sources in which repair packets are missing, and how many (for hybrid ARQ).
+    /// Ranges of sources in which repair packets are missing, and how many (for hybrid ARQ): so many
+    /// fresh ones over the range would recover everything in it.
     fn deficit(&self) -> Vec<(RangeInclusive<u32>, u16)> {
         Vec::new()
     }

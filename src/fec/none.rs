@@ -1,7 +1,5 @@
 //! No error correction: the row that every table of codes begins with.
 
-use bytes::Bytes;
-
 use super::Flush;
 use super::{DecodeEvent, Decoder, Encoder, Overhead, Protect, Repair, RepairHeader, SourceMeta, Symbol};
 use crate::record::Malformed;
@@ -20,8 +18,8 @@ impl<S: Symbol> Encoder<S> for None {
         false
     }
 
-    fn push_source(&mut self, _now: Time, _meta: &SourceMeta, _symbol: &S) -> Protect {
-        Protect::Send(Bytes::new())
+    fn push_source(&mut self, _now: Time, _meta: &SourceMeta, _symbol: &S) -> Protect<S> {
+        Protect::Send(Vec::new())
     }
 
     fn poll_repair(&mut self, _now: Time) -> Option<Repair<S>> {

@@ -17,8 +17,6 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
 use super::block::{BLOCK_MAX, BlockDecoder, BlockEncoder, Coefficients, Shape, UNIT_OVERHEAD, protect};
 use super::scheme::{InvalidScheme, within};
 use super::{Encoder, Flush, Overhead, Protect, Repair, SourceMeta, Symbol};
@@ -181,7 +179,7 @@ impl<S: Symbol> Encoder<S> for PerFrameEncoder<S> {
         UNIT_OVERHEAD
     }
 
-    fn push_source(&mut self, _now: Time, meta: &SourceMeta, symbol: &S) -> Protect {
+    fn push_source(&mut self, _now: Time, meta: &SourceMeta, symbol: &S) -> Protect<S> {
         // A frame that was given up half way has no last packet.
         if meta.frame != self.frame {
             self.close();
@@ -193,7 +191,7 @@ impl<S: Symbol> Encoder<S> for PerFrameEncoder<S> {
         if meta.frame_end || self.open.len() == FRAME_MAX {
             self.close();
         }
-        Protect::Send(Bytes::new())
+        Protect::Send(Vec::new())
     }
 
     fn poll_repair(&mut self, _now: Time) -> Option<Repair<S>> {

@@ -16,8 +16,6 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
 use super::block::{BlockDecoder, Coefficients, UNIT_OVERHEAD};
 use super::scheme::{InvalidScheme, within};
 use super::{Encoder, Flush, Overhead, Protect, Repair, RepairHeader, SourceMeta, Symbol};
@@ -117,7 +115,7 @@ impl<S: Symbol> Encoder<S> for RepeatEncoder<S> {
         UNIT_OVERHEAD
     }
 
-    fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect {
+    fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect<S> {
         self.recent.push_back(symbol.clone());
         self.latest = meta.esi;
         let Repeat { copies, spacing } = self.repeat;
@@ -127,7 +125,7 @@ impl<S: Symbol> Encoder<S> for RepeatEncoder<S> {
         let waiting = usize::from(copies) * usize::from(spacing);
         self.recent.drain(..self.recent.len().saturating_sub(waiting));
         self.pause_ends = (waiting > 0).then(|| now + PAUSE);
-        Protect::Send(Bytes::new())
+        Protect::Send(Vec::new())
     }
 
     fn poll_repair(&mut self, _now: Time) -> Option<Repair<S>> {
@@ -154,33 +152,33 @@ impl<S: Symbol> Encoder<S> for RepeatEncoder<S> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::fec::conformance::meta;
 
     /// The copies that leave as source packets 0 to `count` − 1 are sent a millisecond apart: which
     /// packet each copies, and what number it has.
-    fn copies(encoder: &mut RepeatEncoder<u32>, count: u32) -> Vec<Vec<(u32, u16)>> {
+    fn copies(encoder: &mut RepeatEncoder<Bytes>, count: u32) -> Vec<Vec<(u32, u16)>> {
         let mut sent = |esi| {
             let now = Time::from_millis(u64::from(esi));
-            encoder.push_source(now, &meta(esi), &esi);
+            encoder.push_source(now, &meta(esi), &symbol(esi));
             drain(encoder, now)
         };
         (0..count).map(&mut sent).collect()
     }
 
-    fn drain(encoder: &mut RepeatEncoder<u32>, now: Time) -> Vec<(u32, u16)> {
+    fn drain(encoder: &mut RepeatEncoder<Bytes>, now: Time) -> Vec<(u32, u16)> {
         let mut all = Vec::new();
         while let Some(repair) = encoder.poll_repair(now) {
-            assert_eq!(repair.header.first, repair.symbol, "the copy is of the packet that it names");
+            assert_eq!(symbol(repair.header.first), repair.symbol, "the copy is of the packet that it names");
             all.push((repair.header.first, repair.header.row));
         }
         all
     }
 
-    impl Symbol for u32 {
-        fn combine(_coefficients: &[u8], _terms: &[&Self]) -> Vec<Self> {
-            unreachable!("copies are not computed")
-        }
+    fn symbol(esi: u32) -> Bytes {
+        Bytes::copy_from_slice(&esi.to_be_bytes())
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use super::own::Own;
 use super::reed_solomon::{PerFrame, PerPackets};
 use super::repeat::Repeat;
 use super::xor::Xor;
@@ -22,6 +23,8 @@ pub enum Scheme {
     ReedSolomon(PerPackets),
     /// Reed–Solomon blocks by frame.
     ReedSolomonPerFrame(PerFrame),
+    /// A code from outside this crate.
+    Own(Own),
 }
 
 /// Why a scheme cannot be.
@@ -37,6 +40,15 @@ pub struct InvalidScheme {
 }
 
 impl Scheme {
+    /// Whether the code has halves for this type of symbol: all here have, those from outside perhaps
+    /// only for real contents. One that has none does nothing.
+    pub fn supports<S: Symbol>(&self) -> bool {
+        match self {
+            Self::Own(Own(code)) => S::halves(&**code).is_some(),
+            _ => true,
+        }
+    }
+
     /// The sender's half.
     pub fn encoder<S: Symbol>(&self) -> Box<dyn Encoder<S>> {
         match self {
@@ -45,6 +57,9 @@ impl Scheme {
             Self::Xor(xor) => Box::new(xor.encoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.encoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.encoder()),
+            Self::Own(Own(code)) => {
+                S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.0)
+            }
         }
     }
 
@@ -56,6 +71,9 @@ impl Scheme {
             Self::Xor(xor) => Box::new(xor.decoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.decoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.decoder()),
+            Self::Own(Own(code)) => {
+                S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.1)
+            }
         }
     }
 
@@ -95,6 +113,7 @@ impl fmt::Display for Scheme {
             Self::ReedSolomonPerFrame(frame) => {
                 write!(f, "reed-solomon {} % of a frame, at least {}", frame.percent(), frame.minimum())
             }
+            Self::Own(Own(code)) => f.write_str(&code.name()),
         }
     }
 }

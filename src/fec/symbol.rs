@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 
 use super::gf256;
+use super::own::{Code, Halves};
 
 /// A vector over GF(2^8) of any length, as if zeros followed it for ever.
 ///
@@ -15,6 +16,15 @@ pub trait Symbol: Clone + Debug + PartialEq + Send + 'static {
     /// The matrix product: the i-th result is Σ c(i, j)·term j, where `coefficients` has a row for each
     /// result, as wide as there are terms (at least one). Results are as long as the longest term.
     fn combine(coefficients: &[u8], terms: &[&Self]) -> Vec<Self>;
+
+    /// Its contents; nothing where it has none. For codes that are computed elsewhere.
+    fn to_bytes(&self) -> Bytes;
+
+    /// The symbol with these contents.
+    fn from_bytes(contents: Bytes) -> Self;
+
+    /// Both halves of a code from outside; none where it has no twin for these symbols.
+    fn halves(code: &dyn Code) -> Option<Halves<Self>>;
 }
 
 impl Symbol for Bytes {
@@ -25,11 +35,33 @@ impl Symbol for Bytes {
         gf256::combine(coefficients, &terms, &mut results);
         results.into_iter().map(Self::from).collect()
     }
+
+    fn to_bytes(&self) -> Bytes {
+        self.clone()
+    }
+
+    fn from_bytes(contents: Bytes) -> Self {
+        contents
+    }
+
+    fn halves(code: &dyn Code) -> Option<Halves<Self>> {
+        Some((code.encoder(), code.decoder()))
+    }
 }
 
 impl Symbol for () {
     fn combine(coefficients: &[u8], terms: &[&Self]) -> Vec<Self> {
         vec![(); coefficients.len() / terms.len().max(1)]
+    }
+
+    fn to_bytes(&self) -> Bytes {
+        Bytes::new()
+    }
+
+    fn from_bytes(_contents: Bytes) -> Self {}
+
+    fn halves(code: &dyn Code) -> Option<Halves<Self>> {
+        code.hollow()
     }
 }
 

@@ -72,7 +72,7 @@ impl Sender {
     pub(super) fn new(flow: Flow, config: &Config, encoder: Box<dyn Encoder<Bytes>>) -> Self {
         let coded = encoder.needs_symbols();
         let overhead = encoder.overhead();
-        let source = Source::HEADER_LEN + usize::from(overhead.source);
+        let source = Source::HEADER_LEN;
         let repair = Header::LEN + REPAIR_HEADER_LEN + Fragment::LEN + usize::from(overhead.repair);
         let headers = if coded { source.max(repair) } else { source };
         let payload_max = usize::from(config.datagram).saturating_sub(headers).max(PAYLOAD_LEAST);
@@ -280,12 +280,18 @@ impl Sender {
         self.queue.advance(bytes);
         let protect = self.protect(trace.now, &meta, &fragment, &payload);
         match protect {
-            Protect::Send(trailer) => Some(Source { esi: esi as u32, fragment, payload, trailer }),
+            Protect::Send(_) => Some(Source { esi: esi as u32, fragment, payload, trailer: Bytes::new() }),
             Protect::Hold => None,
         }
     }
 
-    fn protect(&mut self, now: Time, meta: &SourceMeta, fragment: &Fragment, payload: &Bytes) -> Protect {
+    fn protect(
+        &mut self,
+        now: Time,
+        meta: &SourceMeta,
+        fragment: &Fragment,
+        payload: &Bytes,
+    ) -> Protect<Bytes> {
         if !self.coded {
             return self.encoder.push_source(now, meta, &Bytes::new());
         }
@@ -326,6 +332,9 @@ impl Sender {
             runs: std::array::from_fn(|class| losses.runs[class].wrapping_sub(before.runs[class])),
             deficit_max: losses.deficit,
             round_trip: self.round_trip.smoothed(),
+            queue: Duration::ZERO,
+            spare: None,
+            retransmits: self.config.retransmit != Retransmit::Never,
         };
         if let Some(round_trip) = report.round_trip {
             self.rate.handle_feedback(&Sample {

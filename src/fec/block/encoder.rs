@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
 use super::{BLOCK_MAX, Coefficients, Shape, UNIT_OVERHEAD};
 use crate::fec::{Encoder, Flush, Overhead, Protect, Repair, RepairHeader, SourceMeta, Symbol};
 use crate::time::Time;
@@ -47,7 +45,7 @@ impl<S: Symbol> Encoder<S> for BlockEncoder<S> {
         UNIT_OVERHEAD
     }
 
-    fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect {
+    fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect<S> {
         if self.open.is_empty() {
             self.first = meta.esi;
             self.deadline = self.shape.flush.map(|flush| now + flush);
@@ -56,7 +54,7 @@ impl<S: Symbol> Encoder<S> for BlockEncoder<S> {
         if self.open.len() == self.shape.columns * self.shape.rows {
             self.close();
         }
-        Protect::Send(Bytes::new())
+        Protect::Send(Vec::new())
     }
 
     fn poll_repair(&mut self, _now: Time) -> Option<Repair<S>> {

@@ -22,7 +22,7 @@ pub(super) use encoder::{BlockEncoder, protect};
 pub(super) const BLOCK_MAX: usize = 255;
 
 /// What every code that sends units as repair symbols adds to packets.
-pub(super) const UNIT_OVERHEAD: Overhead = Overhead { source: 0, repair: unit::OVERHEAD as u16 };
+pub(super) const UNIT_OVERHEAD: Overhead = Overhead { copies: 0, repair: unit::OVERHEAD as u16 };
 
 /// Where the coefficients of a code come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

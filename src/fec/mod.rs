@@ -166,12 +166,11 @@ pub trait Encoder<S>: Debug + Send {
     /// The receiver's report, for codes that adapt.
     fn handle_report(&mut self, _now: Time, _report: &LossReport) {}
 
-    /// Asks for `count` fresh repair packets over the sources in `range`, for a receiver that misses so
-    /// many (hybrid ARQ, type II). Ranges are those of [`Decoder::deficit`]. They come out of
-    /// [`Encoder::poll_repair`]; the answer is how many will, which may be more than were asked for, and
-    /// 0 where the code cannot make any: then the source packets themselves are sent again.
-    fn request_repair(&mut self, _now: Time, _range: RangeInclusive<u32>, _count: u16) -> u16 {
-        0
+    /// Fresh repair packets over the sources in `range`, for a receiver that misses `count` (hybrid ARQ,
+    /// type II). Ranges are those of [`Decoder::deficit`]. There may be more than were asked for, and
+    /// none where the code cannot make any: then the source packets themselves are sent again.
+    fn request_repair(&mut self, _now: Time, _range: RangeInclusive<u32>, _count: u16) -> Vec<Repair<S>> {
+        Vec::new()
     }
 
     /// Every source packet up to `esi` (included) has arrived or no longer matters.

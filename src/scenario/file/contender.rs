@@ -96,6 +96,8 @@ pub struct Udp {
     pub fec: Fec,
     /// Whether lost packets are sent again. Default `"never"`.
     pub retransmit: Retransmit,
+    /// What answers a receiver that asks for lost packets. Default `"source"`.
+    pub answer: Answer,
     /// What becomes of frames that are out of date before they are sent. Default `"drop"`.
     pub stale: Stale,
     /// How the sending rate is controlled. Default `"none"`; a contender without congestion control is
@@ -116,6 +118,7 @@ impl Default for Udp {
             datagram: At::default_of(1200),
             fec: Fec::default(),
             retransmit: Retransmit::default(),
+            answer: Answer::default(),
             stale: Stale::default(),
             rate: RateControl::default(),
             pace: None,
@@ -135,6 +138,18 @@ pub enum Retransmit {
     Deadline,
     /// Always, until they arrive.
     Always,
+}
+
+/// What answers a receiver that asks for lost packets (hybrid ARQ).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// The packets themselves (type I).
+    #[default]
+    Source,
+    /// As many fresh repair packets as are missing (type II, incremental redundancy); the packets
+    /// themselves where the code cannot make any.
+    Repair,
 }
 
 /// How the sending rate is controlled.

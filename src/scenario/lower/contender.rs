@@ -77,6 +77,10 @@ impl Lower<'_> {
                 written::Retransmit::Deadline => transport::Retransmit::Deadline,
                 written::Retransmit::Always => transport::Retransmit::Always,
             },
+            answer: match udp.answer {
+                written::Answer::Source => transport::Answer::Source,
+                written::Answer::Repair => transport::Answer::Repair,
+            },
             stale: stale(udp.stale),
             rate: match (udp.rate, udp.pace.as_ref().map(|pace| pace.value).or(share)) {
                 (RateControl::None, _) | (RateControl::Fixed, None) => Rate::None,

@@ -18,6 +18,7 @@ pub mod repeat;
 mod scheme;
 mod sources;
 mod symbol;
+pub mod theory;
 pub mod unit;
 pub mod xor;
 

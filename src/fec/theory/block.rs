@@ -22,7 +22,7 @@ pub fn losses_exceed(channel: &Channel, n: usize, r: usize) -> f64 {
     if r >= n {
         return 0.0;
     }
-    let mut count = Count::new(*channel, r);
+    let mut count = LossCount::new(*channel, r);
     for _ in 0..n {
         count.step(1);
     }
@@ -31,7 +31,7 @@ pub fn losses_exceed(channel: &Channel, n: usize, r: usize) -> f64 {
 
 /// The probabilities of 0, 1, … `n` losses among `n` packets in a row; about 8·n² multiplications.
 pub fn losses(channel: &Channel, n: usize) -> Vec<f64> {
-    let mut count = Count::new(*channel, n);
+    let mut count = LossCount::new(*channel, n);
     for _ in 0..n {
         count.step(1);
     }
@@ -57,18 +57,19 @@ pub(super) fn residual_at(channel: &Channel, packets: impl Iterator<Item = (u32,
     block.lost_sources() / k.max(1) as f64
 }
 
-/// The law of the number of losses so far, with the channel's state.
+/// The law of the number of losses among packets in a row, packet by packet: for whoever asks at several
+/// lengths. A step costs about 8 multiplications for each number of losses that is told apart.
 #[derive(Clone, Debug)]
-struct Count {
+pub struct LossCount {
     channel: Channel,
     /// The chance of each number of losses, in the good and in the bad state of the last packet. The
     /// last cell is for all numbers beyond.
     chances: [Vec<f64>; 2],
 }
 
-impl Count {
+impl LossCount {
     /// No packets yet; numbers of losses up to `most` are told apart.
-    fn new(channel: Channel, most: usize) -> Self {
+    pub fn new(channel: Channel, most: usize) -> Self {
         let chances = channel.shares().map(|share| {
             let mut cells = vec![0.0; most + 2];
             cells[0] = share;
@@ -78,7 +79,7 @@ impl Count {
     }
 
     /// One more packet, `distance` packets after the last one.
-    fn step(&mut self, distance: u32) {
+    pub fn step(&mut self, distance: u32) {
         move_on(self.channel, distance, &mut self.chances);
         for (cells, loss) in self.chances.iter_mut().zip(self.channel.losses()) {
             lose(cells, loss);
@@ -89,20 +90,25 @@ impl Count {
     fn exceeded(&self) -> f64 {
         self.chances.iter().map(|cells| cells[cells.len() - 1]).sum()
     }
+
+    /// The chance of more than `r` losses, where these are told apart.
+    pub fn exceeds(&self, r: usize) -> f64 {
+        self.chances.iter().flat_map(|cells| cells.iter().skip(r + 1)).sum()
+    }
 }
 
-/// A [`Count`] that knows the expected number of lost sources beside each number of losses.
+/// A [`LossCount`] that knows the expected number of lost sources beside each number of losses.
 #[derive(Clone, Debug)]
 struct Block {
-    count: Count,
-    /// Chance times expected lost sources, cell by cell as [`Count::chances`].
+    count: LossCount,
+    /// Chance times expected lost sources, cell by cell as [`LossCount::chances`].
     sources: [Vec<f64>; 2],
 }
 
 impl Block {
     /// No packets yet of a block with this many repair packets.
     fn new(channel: Channel, repair: usize) -> Self {
-        let count = Count::new(channel, repair);
+        let count = LossCount::new(channel, repair);
         let sources = [(); 2].map(|()| vec![0.0; repair + 2]);
         Self { count, sources }
     }

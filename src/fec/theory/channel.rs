@@ -101,7 +101,7 @@ impl Channel {
     }
 
     /// The probabilities that the state is bad `distance` packets after a good and after a bad one.
-    pub(super) fn bad_after(self, distance: u32) -> [f64; 2] {
+    pub(in crate::fec) fn bad_after(self, distance: u32) -> [f64; 2] {
         let memory = self.memory_over(distance);
         [self.bad_share * (1.0 - memory), self.bad_share + (1.0 - self.bad_share) * memory]
     }

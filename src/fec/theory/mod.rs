@@ -8,5 +8,5 @@
 pub mod block;
 mod channel;
 
-pub use block::losses_exceed;
+pub use block::{LossCount, losses_exceed};
 pub use channel::Channel;

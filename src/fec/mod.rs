@@ -15,9 +15,12 @@ mod none;
 mod own;
 pub mod reed_solomon;
 pub mod repeat;
+pub mod rlc;
 mod scheme;
+mod sliding;
 mod sources;
 mod symbol;
+mod tinymt32;
 pub mod unit;
 pub mod xor;
 

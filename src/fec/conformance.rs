@@ -34,6 +34,7 @@ pub(super) fn meta(esi: u32) -> SourceMeta {
         frame_end: rest == frame % 40,
         priority: Priority::Delta,
         deadline: Time::NEVER,
+        size: 1200,
     }
 }
 

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use super::adaptive::Adaptive;
 use super::own::Own;
 use super::reed_solomon::{PerFrame, PerPackets};
 use super::repeat::Repeat;
+use super::rlc::Rlc;
 use super::xor::Xor;
 use super::{Decoder, Encoder, Symbol, none};
 use crate::time::Duration;
@@ -23,6 +25,10 @@ pub enum Scheme {
     ReedSolomon(PerPackets),
     /// Reed–Solomon blocks by frame.
     ReedSolomonPerFrame(PerFrame),
+    /// Random linear combinations over a sliding window.
+    Rlc(Rlc),
+    /// As much redundancy as is worth its bytes.
+    Adaptive(Adaptive),
     /// A code from outside this crate.
     Own(Own),
 }
@@ -57,6 +63,8 @@ impl Scheme {
             Self::Xor(xor) => Box::new(xor.encoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.encoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.encoder()),
+            Self::Rlc(rlc) => Box::new(rlc.encoder()),
+            Self::Adaptive(adaptive) => Box::new(adaptive.encoder()),
             Self::Own(Own(code)) => {
                 S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.0)
             }
@@ -71,6 +79,8 @@ impl Scheme {
             Self::Xor(xor) => Box::new(xor.decoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.decoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.decoder()),
+            Self::Rlc(rlc) => Box::new(rlc.decoder()),
+            Self::Adaptive(adaptive) => Box::new(adaptive.decoder()),
             Self::Own(Own(code)) => {
                 S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.1)
             }
@@ -93,11 +103,18 @@ impl Scheme {
         let per_packets = blocks.map(|(source, repair)| PerPackets::new(source, repair, flush));
         let per_frames = [(20, 2), (50, 0), (0, 1), (255, 127)];
         let per_frames = per_frames.map(|(percent, minimum)| PerFrame::new(percent, minimum));
-        std::iter::once(Self::None)
+        // Short, long and sparse windows, the code rate of kcp-go, a window shorter than the step.
+        let rlcs =
+            [(16, 4, 1, 15), (64, 10, 3, 15), (255, 20, 1, 15), (64, 4, 1, 7), (1, 1, 2, 15), (2, 5, 1, 15)];
+        let rlcs = rlcs.map(|(window, source, repair, density)| Rlc::new(window, source, repair, density));
+        let always = [Self::None, Self::Adaptive(Adaptive::default())];
+        always
+            .into_iter()
             .chain(repeats.into_iter().flatten().map(Self::Repeat))
             .chain(xors.into_iter().flatten().map(Self::Xor))
             .chain(per_packets.into_iter().flatten().map(Self::ReedSolomon))
             .chain(per_frames.into_iter().flatten().map(Self::ReedSolomonPerFrame))
+            .chain(rlcs.into_iter().flatten().map(Self::Rlc))
             .collect()
     }
 }
@@ -113,6 +130,11 @@ impl fmt::Display for Scheme {
             Self::ReedSolomonPerFrame(frame) => {
                 write!(f, "reed-solomon {} % of a frame, at least {}", frame.percent(), frame.minimum())
             }
+            Self::Rlc(rlc) => {
+                write!(f, "rlc {}, {} per {}", rlc.window(), rlc.repair(), rlc.source())?;
+                if rlc.density() < 15 { write!(f, ", density {}", rlc.density()) } else { Ok(()) }
+            }
+            Self::Adaptive(adaptive) => write!(f, "adaptive, {} a frame", adaptive.worth()),
             Self::Own(Own(code)) => f.write_str(&code.name()),
         }
     }
@@ -155,7 +177,7 @@ mod tests {
     #[test]
     fn the_family_has_no_member_twice_and_every_member_a_name_of_its_own() {
         let all = Scheme::all();
-        assert_eq!(all.len(), 1 + 3 + 4 + 7 + 4);
+        assert_eq!(all.len(), 1 + 3 + 4 + 7 + 4 + 6);
         let names: std::collections::BTreeSet<String> = all.iter().map(Scheme::to_string).collect();
         assert_eq!(names.len(), all.len());
     }

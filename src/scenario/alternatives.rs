@@ -16,7 +16,7 @@ const TABLES: &[(&[&str], &[&[&str]])] = &[
     (&["neighbour", "*", "traffic"], APPLICATIONS),
     (&["neighbour", "*"], TRANSPORTS),
     (&["contender", "*"], TRANSPORTS),
-    (&["*", "*", "udp", "fec"], &[&["none"], &["repeat"], &["xor"], &["reed-solomon"]]),
+    (&["*", "*", "udp", "fec"], &[&["none"], &["repeat"], &["xor"], &["reed-solomon"], &["adaptive"]]),
     (&["*", "*", "udp", "fec", "reed-solomon"], &[&["source", "repair", "flush"], &["per-frame"]]),
     (&["channel", "*"], &[&["two-state"], &["periodic"], &["scheduled"]]),
     (&["path", "*", "jitter"], &[&["uniform"], &["normal"], &["pareto"], &["gamma"]]),

@@ -121,7 +121,9 @@ impl Receiver {
         repair: &Repair<Bytes>,
     ) -> Result<(), Malformed> {
         let first = self.handle_answer(trace, number, repair)?;
-        self.horizon.note(number, first);
+        if self.decoder.moves_up() {
+            self.horizon.note(number, first);
+        }
         Ok(())
     }
 

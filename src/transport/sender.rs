@@ -284,6 +284,7 @@ impl Sender {
             frame_end: cut.index + 1 == cut.count,
             priority: cut.frame.priority,
             deadline: cut.frame.deadline,
+            size: (Fragment::LEN + payload.len()) as u16,
         };
         self.next_esi += 1;
         let bytes = payload.len() as u32;
@@ -339,6 +340,7 @@ impl Sender {
     /// Hands the account of losses to the code and to the rate.
     fn report(&mut self, now: Time, before: &Losses, trains: &Trains, feedback: &Feedback) {
         let losses = &feedback.losses;
+        let load = self.load.rate(now);
         let report = LossReport {
             expected: losses.expected.wrapping_sub(before.expected),
             lost: losses.lost.wrapping_sub(before.lost),
@@ -347,7 +349,8 @@ impl Sender {
             deficit_max: losses.deficit,
             round_trip: self.round_trip.smoothed(),
             queue: self.base_delay.queue(now, feedback.delay),
-            spare: self.rate.rate().map(|rate| rate.saturating_sub(self.load.rate(now))),
+            spare: self.rate.rate().map(|rate| rate.saturating_sub(load)),
+            load,
             retransmits: self.config.retransmit != Retransmit::Never,
         };
         if let Some(round_trip) = report.round_trip {

@@ -241,9 +241,7 @@ impl Sources {
 
     /// When a confirmed gap is to be wanted and when it is to be given up, as things stand.
     fn schedule(&self, gap: &Gap, view: &View) -> (Time, Time) {
-        // Who may ask need not wait for a code that is at rest.
-        let waits = self.coded && (gap.protected || self.retransmit == Retransmit::Never);
-        let beyond_code = if !waits || view.horizon >= gap.esis.end {
+        let beyond_code = if !self.coded || view.horizon >= gap.esis.end {
             Time::ZERO
         } else if gap.deadline == Time::NEVER {
             gap.noticed + GRACE * 5
@@ -251,8 +249,10 @@ impl Sources {
             gap.deadline.max(gap.noticed + GRACE)
         };
         let round_trip = view.round_trip.unwrap_or(Duration::ZERO);
-        // Waiting for the code must not cost more time than asking would have.
-        let patience = beyond_code.min(gap.noticed + round_trip);
+        // Waiting for the code must not cost more time than asking would have, and a code that rests need
+        // not be waited for.
+        let patience =
+            if gap.protected { beyond_code.min(gap.noticed + round_trip) } else { Time::ZERO };
         match self.retransmit {
             Retransmit::Never => (Time::NEVER, beyond_code),
             Retransmit::Always => (patience, Time::NEVER),

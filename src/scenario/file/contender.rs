@@ -178,6 +178,23 @@ pub enum Fec {
     Xor(Xor),
     /// Reed–Solomon codes over GF(2^8) with a Cauchy matrix: any r of k + r packets may be lost.
     ReedSolomon(ReedSolomon),
+    /// As much redundancy as is worth its bytes, from the losses that the receiver reports.
+    Adaptive(Adaptive),
+}
+
+/// As much redundancy as is worth its bytes.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Adaptive {
+    /// What a frame in time is worth: repair packets are sent as long as what they add to its chance,
+    /// times this, is more than their bytes. From 1 kB to 100 MB, default `"250kB"`.
+    pub worth: At<ByteSize>,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        Self { worth: At::default_of(crate::fec::adaptive::Adaptive::default().worth()) }
+    }
 }
 
 /// Every packet several times.

@@ -2,6 +2,7 @@
 
 use super::{Lower, Neighbour, Protocol};
 use crate::fec::Scheme;
+use crate::fec::adaptive::Adaptive;
 use crate::fec::reed_solomon::{PerFrame, PerPackets};
 use crate::fec::repeat::Repeat;
 use crate::fec::xor::Xor;
@@ -116,6 +117,7 @@ impl Lower<'_> {
                 };
                 (code.map(Scheme::Xor), xor.source.span())
             }
+            Fec::Adaptive(code) => (Adaptive::new(code.worth.value).map(Scheme::Adaptive), code.worth.span()),
             Fec::ReedSolomon(code) => match (&code.source, &code.repair, &code.per_frame) {
                 (Some(source), Some(repair), _) => (
                     PerPackets::new(source.value, repair.value, after(code.flush_after()))

@@ -19,6 +19,7 @@ pub mod rlc;
 mod scheme;
 mod sliding;
 mod sources;
+pub mod streaming;
 mod symbol;
 mod tinymt32;
 pub mod unit;

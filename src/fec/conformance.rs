@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::sliding::{RandomLinear, Rule};
 use super::{
     Code, DecodeEvent, Decoder, Encoder, Flush, Halves, Repair, RepairHeader, Scheme, SourceMeta, Symbol,
     unit,
@@ -143,17 +144,52 @@ fn blocks(scheme: &Scheme, wire: &[Wire<Bytes>]) -> Vec<(Vec<usize>, usize)> {
         .collect()
 }
 
+/// For codes with sliding windows: the source packets before each repair packet, and since the one
+/// before it, that it combines, and that one of them may be lost: the first loss is the only unknown of
+/// its repair packet then, and each further one the only one beside losses before it.
+fn windows(rule: impl Rule, wire: &[Wire<Bytes>]) -> Vec<(Vec<usize>, usize)> {
+    let mut since: Vec<(u32, usize)> = Vec::new();
+    let mut parts = Vec::new();
+    for (place, packet) in wire.iter().enumerate() {
+        match packet {
+            Wire::Source(esi, _) => since.push((*esi, place)),
+            Wire::Repair(Repair { header, .. }) => {
+                let coefficients: Vec<u8> =
+                    rule.coefficients(header).take(usize::from(header.count)).collect();
+                let combines = |esi: u32| {
+                    let place = esi.checked_sub(header.first).map(|place| place as usize);
+                    place.and_then(|place| coefficients.get(place)).is_some_and(|&c| c != 0)
+                };
+                let part = since.drain(..).filter(|&(esi, _)| combines(esi));
+                let part: Vec<usize> = part.map(|(_, place)| place).collect();
+                let budget = part.len().min(1);
+                parts.push((part, budget));
+            }
+        }
+    }
+    parts
+}
+
+/// The places on the wire of packets of which only so many may be lost.
+fn budgets(scheme: &Scheme, wire: &[Wire<Bytes>]) -> Vec<(Vec<usize>, usize)> {
+    match scheme {
+        Scheme::Rlc(_) | Scheme::Adaptive(_) => windows(RandomLinear, wire),
+        Scheme::Streaming(streaming) => windows(streaming.rule(), wire),
+        _ => blocks(scheme, wire),
+    }
+}
+
 /// Takes `count` random places of a list.
 fn pick(places: &mut Vec<usize>, count: usize, draws: &mut Draws) -> Vec<usize> {
     let mut take = |_| places.swap_remove(below(draws, places.len() as u64) as usize);
     (0..count).map(&mut take).collect()
 }
 
-/// Erases at random as much of each block as the code promises to repair, or less; sends some of what
+/// Erases at random as much of each block or window as the code promises to repair, or less; sends some of what
 /// is left twice, and everything in an order that is off by up to 64 packets.
 fn disturb(scheme: &Scheme, wire: &[Wire<Bytes>], draws: &mut Draws) -> Vec<usize> {
     let mut lost = BTreeSet::new();
-    for (mut places, budget) in blocks(scheme, wire) {
+    for (mut places, budget) in budgets(scheme, wire) {
         let count = below(draws, budget as u64 + 1) as usize;
         lost.extend(pick(&mut places, count, draws));
     }

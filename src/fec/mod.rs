@@ -20,6 +20,7 @@ pub mod rlc;
 mod scheme;
 mod sliding;
 mod sources;
+pub mod streaming;
 mod symbol;
 pub mod theory;
 mod tinymt32;

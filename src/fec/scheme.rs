@@ -8,6 +8,7 @@ use super::own::Own;
 use super::reed_solomon::{PerFrame, PerPackets};
 use super::repeat::Repeat;
 use super::rlc::Rlc;
+use super::streaming::Streaming;
 use super::xor::Xor;
 use super::{Decoder, Encoder, Symbol, none};
 use crate::time::Duration;
@@ -29,6 +30,8 @@ pub enum Scheme {
     Rlc(Rlc),
     /// As much redundancy as is worth its bytes.
     Adaptive(Adaptive),
+    /// A streaming code over several frames.
+    Streaming(Streaming),
     /// A code from outside this crate.
     Own(Own),
 }
@@ -65,6 +68,7 @@ impl Scheme {
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.encoder()),
             Self::Rlc(rlc) => Box::new(rlc.encoder()),
             Self::Adaptive(adaptive) => Box::new(adaptive.encoder()),
+            Self::Streaming(streaming) => Box::new(streaming.encoder()),
             Self::Own(Own(code)) => {
                 S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.0)
             }
@@ -81,6 +85,7 @@ impl Scheme {
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.decoder()),
             Self::Rlc(rlc) => Box::new(rlc.decoder()),
             Self::Adaptive(adaptive) => Box::new(adaptive.decoder()),
+            Self::Streaming(streaming) => Box::new(streaming.decoder()),
             Self::Own(Own(code)) => {
                 S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.1)
             }
@@ -107,14 +112,16 @@ impl Scheme {
         let rlcs =
             [(16, 4, 1, 15), (64, 10, 3, 15), (255, 20, 1, 15), (64, 4, 1, 7), (1, 1, 2, 15), (2, 5, 1, 15)];
         let rlcs = rlcs.map(|(window, source, repair, density)| Rlc::new(window, source, repair, density));
-        let always = [Self::None, Self::Adaptive(Adaptive::default())];
-        always
-            .into_iter()
+        let streamings = [(3, 50, 1), (1, 20, 0), (0, 0, 1), (8, 255, 127)];
+        let streamings = streamings.map(|(delay, percent, minimum)| Streaming::new(delay, percent, minimum));
+        std::iter::once(Self::None)
             .chain(repeats.into_iter().flatten().map(Self::Repeat))
             .chain(xors.into_iter().flatten().map(Self::Xor))
             .chain(per_packets.into_iter().flatten().map(Self::ReedSolomon))
             .chain(per_frames.into_iter().flatten().map(Self::ReedSolomonPerFrame))
             .chain(rlcs.into_iter().flatten().map(Self::Rlc))
+            .chain(streamings.into_iter().flatten().map(Self::Streaming))
+            .chain([Self::Adaptive(Adaptive::default())])
             .collect()
     }
 }
@@ -135,6 +142,10 @@ impl fmt::Display for Scheme {
                 if rlc.density() < 15 { write!(f, ", density {}", rlc.density()) } else { Ok(()) }
             }
             Self::Adaptive(adaptive) => write!(f, "adaptive, {} a frame", adaptive.worth()),
+            Self::Streaming(code) => {
+                let (delay, percent, minimum) = (code.delay(), code.percent(), code.minimum());
+                write!(f, "streaming {percent} % over {delay} frames, at least {minimum}")
+            }
             Self::Own(Own(code)) => f.write_str(&code.name()),
         }
     }
@@ -177,7 +188,7 @@ mod tests {
     #[test]
     fn the_family_has_no_member_twice_and_every_member_a_name_of_its_own() {
         let all = Scheme::all();
-        assert_eq!(all.len(), 1 + 3 + 4 + 7 + 4 + 6);
+        assert_eq!(all.len(), 1 + 3 + 4 + 7 + 4 + 6 + 4 + 1);
         let names: std::collections::BTreeSet<String> = all.iter().map(Scheme::to_string).collect();
         assert_eq!(names.len(), all.len());
     }

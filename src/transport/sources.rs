@@ -251,8 +251,7 @@ impl Sources {
         let round_trip = view.round_trip.unwrap_or(Duration::ZERO);
         // Waiting for the code must not cost more time than asking would have, and a code that rests need
         // not be waited for.
-        let patience =
-            if gap.protected { beyond_code.min(gap.noticed + round_trip) } else { Time::ZERO };
+        let patience = if gap.protected { beyond_code.min(gap.noticed + round_trip) } else { Time::ZERO };
         match self.retransmit {
             Retransmit::Never => (Time::NEVER, beyond_code),
             Retransmit::Always => (patience, Time::NEVER),

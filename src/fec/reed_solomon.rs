@@ -16,16 +16,24 @@
 //! | a frame's repair packets follow its last packet | Sunshine sends each block's behind it |
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
-use super::block::{BLOCK_MAX, BlockDecoder, BlockEncoder, Coefficients, Shape, UNIT_OVERHEAD, protect};
+use super::block::{
+    BLOCK_MAX, BlockDecoder, BlockEncoder, Coefficients, History, MATRIX_MAX, Shape, UNIT_OVERHEAD,
+};
 use super::scheme::{InvalidScheme, within};
 use super::{Encoder, Flush, Overhead, Protect, Repair, SourceMeta, Symbol};
 use crate::frame::FrameId;
 use crate::time::{Duration, Time};
 
+pub use super::block::Partial;
+
 /// The most packets of a frame that are protected together, 1.2 MB; what follows counts as a frame of
-/// its own, so that a frame without an end does not fill the memory.
+/// its own, so that a frame without an end does not fill the memory. More than a frame of
+/// [`BLOCKS_MAX`] blocks has, so that where blocks are limited, what is cut here is not protected.
 const FRAME_MAX: usize = 1_024;
+/// The highest limit on the blocks of a frame.
+const BLOCKS_MAX: u32 = 4;
 
 /// Blocks of a number of packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +41,8 @@ pub struct PerPackets {
     source: u8,
     repair: u8,
     flush: Option<Duration>,
+    interleave: u8,
+    partial: Partial,
 }
 
 impl PerPackets {
@@ -48,7 +58,26 @@ impl PerPackets {
         let (source, repair) =
             (within("source", source, 1..=most - 1)?, within("repair", repair, 1..=most - 1)?);
         within("source plus repair", source + repair, 2..=most)?;
-        Ok(Self { source: source as u8, repair: repair as u8, flush })
+        let (source, repair, partial) = (source as u8, repair as u8, Partial::Proportional);
+        Ok(Self { source, repair, flush, interleave: 1, partial })
+    }
+
+    /// The same with `blocks` (1 to 255) blocks that take turns, so that a burst is divided among them;
+    /// repairs are so much farther away. The timer is that of all of them together.
+    ///
+    /// # Errors
+    ///
+    /// Where `blocks` is out of its range, or the blocks have more than 4096 source packets together.
+    pub fn interleaved(self, blocks: u32) -> Result<Self, InvalidScheme> {
+        let blocks = within("interleave", blocks, 1..=255)?;
+        within("interleave times source", blocks * u32::from(self.source), 1..=MATRIX_MAX)?;
+        Ok(Self { interleave: blocks as u8, ..self })
+    }
+
+    /// The same with this rule for blocks that are closed early.
+    #[must_use]
+    pub const fn with_partial(self, partial: Partial) -> Self {
+        Self { partial, ..self }
     }
 
     /// Source packets of a full block.
@@ -66,18 +95,30 @@ impl PerPackets {
         self.flush
     }
 
+    /// How many blocks take turns; 1 without interleaving.
+    pub const fn interleave(self) -> u8 {
+        self.interleave
+    }
+
+    /// What becomes of blocks that are closed early.
+    pub const fn partial(self) -> Partial {
+        self.partial
+    }
+
     pub(super) fn encoder<S: Symbol>(self) -> BlockEncoder<S> {
         BlockEncoder::new(Shape {
-            columns: 1,
+            columns: usize::from(self.interleave),
             rows: usize::from(self.source),
             repair: usize::from(self.repair),
             coefficients: Coefficients::Cauchy,
             flush: self.flush,
+            partial: self.partial,
         })
     }
 
     pub(super) fn decoder<S: Symbol>(self) -> BlockDecoder<S> {
-        BlockDecoder::new(Coefficients::Cauchy, 1, usize::from(self.source), usize::from(self.repair))
+        let [stride, sources, repair] = [self.interleave, self.source, self.repair].map(usize::from);
+        BlockDecoder::new(Coefficients::Cauchy, stride, sources, repair)
     }
 }
 
@@ -86,6 +127,7 @@ impl PerPackets {
 pub struct PerFrame {
     percent: u8,
     minimum: u8,
+    blocks: Option<u8>,
 }
 
 impl PerFrame {
@@ -100,9 +142,20 @@ impl PerFrame {
         let scheme = Self {
             percent: within("percent", percent, 0..=255)? as u8,
             minimum: within("minimum", minimum, 0..=BLOCK_MAX as u32 / 2)? as u8,
+            blocks: None,
         };
         within("percent plus minimum", percent + minimum, 1..=u32::MAX)?;
         Ok(scheme)
+    }
+
+    /// The same where a frame that needs more than `blocks` (1 to 4) blocks has no repair packets at
+    /// all, as it is with Sunshine.
+    ///
+    /// # Errors
+    ///
+    /// Where `blocks` is out of its range.
+    pub fn at_most(self, blocks: u32) -> Result<Self, InvalidScheme> {
+        Ok(Self { blocks: Some(within("blocks", blocks, 1..=BLOCKS_MAX)? as u8), ..self })
     }
 
     /// Repair packets for each hundred source packets.
@@ -115,14 +168,19 @@ impl PerFrame {
         self.minimum
     }
 
+    /// The most blocks of a frame; any number, where none.
+    pub const fn blocks(self) -> Option<u8> {
+        self.blocks
+    }
+
     pub(super) fn encoder<S: Symbol>(self) -> PerFrameEncoder<S> {
         let sources_max = self.sources_max();
         PerFrameEncoder {
             scheme: self,
             sources_max,
-            first: 0,
             frame: FrameId::default(),
-            open: Vec::new(),
+            is_cut: false,
+            history: History::new(Coefficients::Cauchy, 1),
             ready: VecDeque::new(),
         }
     }
@@ -149,12 +207,12 @@ pub(super) struct PerFrameEncoder<S> {
     scheme: PerFrame,
     /// The most source packets of a block.
     sources_max: usize,
-    /// The ESI of the first packet of the open frame.
-    first: u32,
     /// The open frame.
     frame: FrameId,
-    /// Its packets.
-    open: Vec<S>,
+    /// Whether its first packets were cut off.
+    is_cut: bool,
+    /// Its packets, and those that fresh repair packets may be asked for.
+    history: History<S>,
     ready: VecDeque<Repair<S>>,
 }
 
@@ -164,22 +222,25 @@ impl<S: Symbol> PerFrameEncoder<S> {
     /// receiver's half takes any such values.
     pub(super) fn set_protection(&mut self, percent: u8, minimum: u8) {
         debug_assert!(usize::from(minimum) <= BLOCK_MAX / 2, "a block needs room for source packets");
-        self.scheme = PerFrame { percent, minimum };
+        self.scheme = PerFrame { percent, minimum, ..self.scheme };
         self.sources_max = self.scheme.sources_max();
     }
 
     /// Splits the open frame into blocks whose sizes differ by one packet at most.
     fn close(&mut self) {
-        let sources: Vec<&S> = self.open.iter().collect();
-        let blocks = sources.len().div_ceil(self.sources_max);
-        let mut from = 0;
-        for block in 0..blocks {
-            let to = sources.len() * (block + 1) / blocks;
-            let (first, repair) = (self.first + from as u32, self.scheme.repair_for(to - from));
-            protect(&sources[from..to], first, 1, repair, Coefficients::Cauchy, &mut self.ready);
-            from = to;
+        let sources = self.history.open_len();
+        let blocks = sources.div_ceil(self.sources_max);
+        let too_large = |most: u8| self.is_cut || blocks > usize::from(most);
+        if !self.scheme.blocks.is_some_and(too_large) {
+            let mut from = 0;
+            for block in 0..blocks {
+                let to = sources * (block + 1) / blocks;
+                let repair = self.scheme.repair_for(to - from);
+                self.history.close(from, to - from, repair, &mut self.ready);
+                from = to;
+            }
         }
-        self.open.clear();
+        self.history.close_rest();
     }
 }
 
@@ -196,13 +257,13 @@ impl<S: Symbol> Encoder<S> for PerFrameEncoder<S> {
         // A frame that was given up half way has no last packet.
         if meta.frame != self.frame {
             self.close();
+            (self.frame, self.is_cut) = (meta.frame, false);
         }
-        if self.open.is_empty() {
-            (self.first, self.frame) = (meta.esi, meta.frame);
-        }
-        self.open.push(symbol.clone());
-        if meta.frame_end || self.open.len() == FRAME_MAX {
+        self.history.push(meta.esi, symbol);
+        let is_full = self.history.open_len() == FRAME_MAX;
+        if meta.frame_end || is_full {
             self.close();
+            self.is_cut = is_full && !meta.frame_end;
         }
         Protect::Send(Vec::new())
     }
@@ -213,6 +274,14 @@ impl<S: Symbol> Encoder<S> for PerFrameEncoder<S> {
 
     fn flush(&mut self, _now: Time, _why: Flush) {
         self.close();
+    }
+
+    fn request_repair(&mut self, _now: Time, range: RangeInclusive<u32>, count: u16) -> u16 {
+        self.history.request(&range, count, &mut self.ready)
+    }
+
+    fn handle_ack(&mut self, esi: u32) {
+        self.history.acknowledge(esi);
     }
 }
 
@@ -296,7 +365,7 @@ mod tests {
     fn a_frame_without_any_end_does_not_fill_the_memory() {
         let mut encoder = encoder(10, 0);
         send(&mut encoder, 0..100_000, 0, false);
-        assert!(encoder.open.len() < FRAME_MAX);
+        assert!(encoder.history.open_len() < FRAME_MAX);
     }
 
     #[test]

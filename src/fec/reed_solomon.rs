@@ -6,13 +6,15 @@
 //! is e·P(Bin(k + r − 1, e) ≥ r).
 //!
 //! Blocks are cut in one of two ways: every N packets, with a timer for slow flows (UDPspeeder, kcp-go),
-//! or by frame, with a share of repair packets and a minimum (Sunshine).
+//! or by frame, with a share of repair packets and a minimum (Sunshine). Blocks of packets can take
+//! turns (interleaving): d of them divide a burst by about d and leave independent loss as it is, for d
+//! times the wait. Receivers can ask for further rows of a block's matrix (hybrid ARQ, type II).
 //!
 //! | here | elsewhere |
 //! | --- | --- |
 //! | Cauchy | RFC 6865 and the programs named use Vandermonde matrices made systematic |
-//! | a partial block has repair packets in proportion, rounded up | kcp-go sends none for it |
-//! | a frame too large for a block is split evenly, into any number of blocks | Sunshine: at most 4, then none |
+//! | a partial block has repair packets in proportion, rounded up, unless [`Partial`] says otherwise | kcp-go sends none for it |
+//! | a frame too large for a block is split evenly, into any number of blocks unless limited | Sunshine: at most 4, or the frame is not protected |
 //! | a frame's repair packets follow its last packet | Sunshine sends each block's behind it |
 
 use std::collections::VecDeque;
@@ -288,6 +290,7 @@ impl<S: Symbol> Encoder<S> for PerFrameEncoder<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fec::conformance::{decode, encode};
     use crate::fec::{Decoder, RepairHeader};
     use crate::frame::Priority;
 
@@ -352,6 +355,38 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_of_more_blocks_than_the_limit_is_not_protected() {
+        // At 20 % a block holds 212 source packets, and four hold 848.
+        let mut encoder = PerFrame::new(20, 2).unwrap().at_most(4).unwrap().encoder();
+        assert_eq!(send(&mut encoder, 0..848, 0, true).len(), 4);
+        assert_eq!(send(&mut encoder, 848..1_697, 1, true), []);
+        assert_eq!(send(&mut encoder, 1_697..3_000, 2, true), [], "nor what is cut from a longer one");
+        assert_eq!(send(&mut encoder, 3_000..3_010, 3, true), [(3_000, 10, 2)]);
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_is_always_above_the_limit() {
+        let (percent, minimum, most) = (1, 0, BLOCKS_MAX as usize);
+        assert!(PerFrame::new(percent, minimum).unwrap().sources_max() * most < FRAME_MAX);
+        assert!((BLOCK_MAX - 1) * most < FRAME_MAX, "with any protection");
+    }
+
+    #[test]
+    fn interleaved_blocks_divide_a_burst() {
+        // Any burst as long as blocks take turns, over full matrices and one that is cut short.
+        let code = PerPackets::new(10, 3, None).unwrap().interleaved(4).unwrap();
+        let wire = encode::<()>(&mut code.encoder(), 107, |_| ());
+        for start in 0..wire.len() {
+            let arrived = wire.iter().enumerate().filter(|(i, _)| !(start..start + 4).contains(i));
+            let (known, _) = decode(&mut code.decoder(), arrived.map(|(_, packet)| packet));
+            assert_eq!(known.len(), 107, "a burst from {start} on");
+        }
+        let full = wire.iter().enumerate().filter(|(place, _)| !(20..32).contains(place));
+        let (known, _) = decode(&mut code.decoder(), full.map(|(_, packet)| packet));
+        assert_eq!(known.len(), 107, "a burst of twelve inside a matrix");
+    }
+
+    #[test]
     fn a_frame_without_an_end_is_closed_by_the_next_one() {
         let mut encoder = encoder(50, 0);
         assert_eq!(send(&mut encoder, 0..3, 0, false), []);
@@ -383,5 +418,9 @@ mod tests {
         assert!(PerPackets::new(0, 1, None).is_err() && PerPackets::new(1, 0, None).is_err());
         assert!(PerPackets::new(250, 6, None).is_err() && PerPackets::new(250, 5, None).is_ok());
         assert!(PerFrame::new(0, 0).is_err() && PerFrame::new(20, 128).is_err());
+        let (block, frame) = (PerPackets::new(64, 1, None).unwrap(), PerFrame::new(20, 2).unwrap());
+        assert!(block.interleaved(0).is_err() && block.interleaved(64).is_ok());
+        assert!(block.interleaved(65).is_err(), "more than 4096 source packets at once");
+        assert!(frame.at_most(0).is_err() && frame.at_most(5).is_err() && frame.at_most(4).is_ok());
     }
 }

@@ -80,11 +80,6 @@ impl<S: Symbol> History<S> {
         self.sources.push_back(symbol.clone());
     }
 
-    /// The ESI of the first open source packet.
-    pub(in crate::fec) const fn open_first(&self) -> u32 {
-        self.open
-    }
-
     /// How many source packets are open.
     pub(in crate::fec) fn open_len(&self) -> usize {
         self.sources.len() - (self.open - self.base) as usize
@@ -186,5 +181,87 @@ impl Part {
             (self.rows, self.columns) = (rows.clone(), columns);
         }
         &self.matrix
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: [u16; 0] = [];
+
+    /// Blocks of two source packets with one repair packet, closed up to `count` source packets.
+    fn pairs(count: u32) -> History<()> {
+        let mut history = History::new(Coefficients::Cauchy, 1);
+        for esi in 0..count {
+            history.push(esi, &());
+            if history.open_len() == 2 {
+                history.close(0, 2, 1, &mut VecDeque::new());
+                history.close_rest();
+            }
+        }
+        history
+    }
+
+    /// The rows of the repair packets that are made for a request.
+    fn request(history: &mut History<()>, range: RangeInclusive<u32>, count: u16) -> Vec<u16> {
+        let mut ready = VecDeque::new();
+        let promised = history.request(&range, count, &mut ready);
+        assert_eq!(usize::from(promised), ready.len());
+        ready.iter().map(|repair| repair.header.row).collect()
+    }
+
+    #[test]
+    fn no_row_is_sent_twice() {
+        let mut history = pairs(4);
+        assert_eq!(request(&mut history, 0..=1, 1), [1]);
+        assert_eq!(request(&mut history, 0..=1, 2), [2, 3]);
+        assert_eq!(request(&mut history, 2..=3, 1), [1]);
+    }
+
+    #[test]
+    fn no_more_are_made_than_can_be_missing_or_than_a_block_has() {
+        let mut history = pairs(2);
+        assert_eq!(request(&mut history, 0..=1, u16::MAX), [1, 2]);
+        let rows: Vec<u16> = (0..200).flat_map(|_| request(&mut history, 0..=1, 2)).collect();
+        assert_eq!(rows, (3..=252).collect::<Vec<_>>(), "two source packets and rows 0 to 252 are 255");
+    }
+
+    #[test]
+    fn what_is_no_closed_block_has_none() {
+        let mut history = pairs(5);
+        for range in [1..=2, 0..=0, 0..=3, 4..=5, 4..=4, 100..=101, 0..=u32::MAX] {
+            assert_eq!(request(&mut history, range.clone(), 1), NONE, "{range:?}");
+        }
+    }
+
+    #[test]
+    fn a_block_is_forgotten_when_its_last_packet_is_acknowledged() {
+        let mut history = pairs(6);
+        history.acknowledge(2);
+        assert_eq!(request(&mut history, 0..=1, 1), NONE);
+        assert_eq!(request(&mut history, 2..=3, 1), [1]);
+        history.acknowledge(u32::MAX);
+        assert_eq!(request(&mut history, 4..=5, 1), NONE);
+        assert_eq!((history.sources.len(), history.closed.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_nobody_acknowledges_is_forgotten_in_time() {
+        let mut history = pairs(100_000);
+        assert!(history.sources.len() <= CLOSED_MAX && history.closed.len() <= CLOSED_MAX / 2);
+        assert_eq!(request(&mut history, 0..=1, 1), NONE);
+        assert_eq!(request(&mut history, 99_998..=99_999, 1), [1]);
+    }
+
+    #[test]
+    fn a_gap_between_blocks_forgets_what_is_before_it() {
+        let mut history = pairs(4);
+        history.push(10, &());
+        history.push(11, &());
+        history.close(0, 2, 1, &mut VecDeque::new());
+        history.close_rest();
+        assert_eq!(request(&mut history, 2..=3, 1), NONE);
+        assert_eq!(request(&mut history, 10..=11, 1), [1]);
     }
 }

@@ -13,6 +13,8 @@
 mod decoder;
 mod encoder;
 mod history;
+#[cfg(test)]
+mod laws;
 mod span;
 
 use super::gf256::{inv, mul};

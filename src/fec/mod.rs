@@ -9,6 +9,7 @@
 //! file with its parameters and its halves; [`Scheme`] lists the family.
 
 mod block;
+pub mod cauchy;
 pub mod gf256;
 mod matrix;
 mod none;

@@ -88,9 +88,8 @@ pub(in crate::fec) fn protect<S: Symbol>(
     ready: &mut VecDeque<Repair<S>>,
 ) {
     debug_assert!(sources.len() + repair <= BLOCK_MAX, "checked constructors keep to it");
-    let matrix: Vec<u8> = (0..repair)
-        .flat_map(|row| (0..sources.len()).map(move |column| coefficients.at(row, column)))
-        .collect();
+    let mut matrix = Vec::with_capacity(repair * sources.len());
+    (0..repair).for_each(|row| matrix.extend_from_slice(&coefficients.row(row)[..sources.len()]));
     let span = (sources.len() - 1) * stride + 1;
     for (row, symbol) in S::combine(&matrix, sources).into_iter().enumerate() {
         let header = RepairHeader { first, count: span as u16, row: row as u16, parameter: repair as u8 };

@@ -6,11 +6,11 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use super::fused::{OUTPUTS_MAX, Rows};
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, gfni, ssse3};
-#[cfg(target_arch = "aarch64")]
-use super::neon;
 
 /// An implementation of the kernel that this processor can run.
 ///

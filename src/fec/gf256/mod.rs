@@ -49,13 +49,13 @@ const LOG: [u8; 256] = logarithms();
 static PRODUCTS: [[u8; 256]; 256] = products();
 
 /// The product a·b.
-pub fn mul(a: u8, b: u8) -> u8 {
-    PRODUCTS[usize::from(a)][usize::from(b)]
+pub const fn mul(a: u8, b: u8) -> u8 {
+    PRODUCTS[a as usize][b as usize]
 }
 
 /// The inverse of `a`; 0 for 0, which has none.
-pub fn inv(a: u8) -> u8 {
-    if a == 0 { 0 } else { EXP[255 - usize::from(LOG[usize::from(a)])] }
+pub const fn inv(a: u8) -> u8 {
+    if a == 0 { 0 } else { EXP[255 - LOG[a as usize] as usize] }
 }
 
 /// Adds `coefficient`·`src` to the front of `dst`, which is at least as long: `src` counts as extended

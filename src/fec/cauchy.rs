@@ -105,16 +105,15 @@ impl Cauchy {
         recovered: &mut [O],
     ) -> Result<(), Undecodable> {
         assert_eq!(sources.len(), self.source, "a place for each source of the block");
-        let (mut missing, mut known) = (Vec::new(), Vec::with_capacity(self.source));
-        let mut terms = Vec::with_capacity(self.source);
         let lost = sources.iter().filter(|source| source.is_none()).count();
         let used =
             repairs.get(..lost).ok_or(Undecodable::TooFew { missing: lost, repairs: repairs.len() })?;
-        let rows: Vec<usize> = used.iter().map(|(row, _)| *row).collect();
         let foreign = Undecodable::Rows { repair: self.repair };
-        if rows.iter().any(|&row| row >= self.repair) {
+        if used.iter().any(|&(row, _)| row >= self.repair) {
             return Err(foreign);
         }
+        let (mut missing, mut known) = (Vec::with_capacity(lost), Vec::with_capacity(self.source));
+        let mut terms = Vec::with_capacity(self.source);
         terms.extend(used.iter().map(|(_, symbol)| *symbol));
         for (column, source) in sources.iter().enumerate() {
             match source {
@@ -125,7 +124,8 @@ impl Cauchy {
                 None => missing.push(column),
             }
         }
-        let matrix = recovery(|index| &row(index)[..], &rows, &missing, &known).ok_or(foreign)?;
+        let rows = used.iter().map(|&(index, _)| &row(index)[..]);
+        let matrix = recovery(rows, &missing, &known).ok_or(foreign)?;
         self.kernel.combine(&matrix, &terms, recovered);
         Ok(())
     }

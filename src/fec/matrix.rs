@@ -2,31 +2,35 @@
 
 use super::gf256::{add_scaled, inv};
 
-/// The matrix that gives the missing sources of a block from the repair packets of some `rows` and the
+/// The matrix that gives the sources in the `missing` columns of a block from repair packets and the
 /// sources in the `known` columns, in this order; none where the repair packets do not tell the missing
-/// ones apart. There are as many rows as `missing` columns, and `coefficients` gives a row of the code.
+/// ones apart. `rows` are the coefficients of as many repair packets as columns are missing.
 ///
 /// Repair packets are M·missing + C·known, where M is the square part of the code's matrix in the columns of
 /// the missing ones. So missing = M⁻¹·repairs + (M⁻¹·C)·known: only what is lost is inverted.
 pub(super) fn recovery<'a>(
-    coefficients: impl Fn(usize) -> &'a [u8],
-    rows: &[usize],
+    rows: impl Iterator<Item = &'a [u8]>,
     missing: &[usize],
     known: &[usize],
 ) -> Option<Vec<u8>> {
     let lost = missing.len();
-    debug_assert_eq!(rows.len(), lost, "the part to be inverted is square");
-    let mut system = Vec::with_capacity(lost * (2 * lost + known.len()));
-    for (index, &row) in rows.iter().enumerate() {
-        let of_sources = coefficients(row);
-        system.extend(missing.iter().map(|&column| of_sources[column]));
+    let (before, after) = (2 * lost + known.len(), lost + known.len());
+    let mut system = Vec::with_capacity(lost * before);
+    for (index, coefficients) in rows.enumerate() {
+        system.extend(missing.iter().map(|&column| coefficients[column]));
         system.extend((0..lost).map(|repair| u8::from(repair == index)));
-        system.extend(known.iter().map(|&column| of_sources[column]));
+        system.extend(known.iter().map(|&column| coefficients[column]));
     }
-    solve(&mut system, lost).then(|| {
-        let solved = system.chunks_exact(2 * lost + known.len());
-        solved.flat_map(|row| &row[lost..]).copied().collect()
-    })
+    debug_assert_eq!(system.len(), lost * before, "the part to be inverted is square");
+    if !solve(&mut system, lost) {
+        return None;
+    }
+    // What is left of M is the identity, and of no use.
+    for row in 0..lost {
+        system.copy_within(row * before + lost..(row + 1) * before, row * after);
+    }
+    system.truncate(lost * after);
+    Some(system)
 }
 
 /// Solves M·X = R, where `system` has `n` rows of [M | R] and is left with [I | X]. False where M is
@@ -35,7 +39,7 @@ pub(super) fn recovery<'a>(
 /// Gauss–Jordan elimination; `n` is the number of packets lost in a block, so mostly 1 to 3.
 fn solve(system: &mut [u8], n: usize) -> bool {
     let width = system.len() / n.max(1);
-    let mut scaled = vec![0; width];
+    let mut scaled = Vec::new();
     for pivot in 0..n {
         let Some(found) = (pivot..n).find(|row| system[row * width + pivot] != 0) else { return false };
         let (before, after) = system.split_at_mut(pivot * width);
@@ -43,9 +47,12 @@ fn solve(system: &mut [u8], n: usize) -> bool {
         if found != pivot {
             above.swap_with_slice(&mut below[(found - pivot - 1) * width..][..width]);
         }
-        scaled.fill(0);
-        add_scaled(&mut scaled, inv(above[pivot]), above);
-        above.copy_from_slice(&scaled);
+        if above[pivot] != 1 {
+            scaled.clear();
+            scaled.resize(width, 0);
+            add_scaled(&mut scaled, inv(above[pivot]), above);
+            above.copy_from_slice(&scaled);
+        }
         for row in before.chunks_exact_mut(width).chain(below.chunks_exact_mut(width)) {
             // The row of the pivot has only zeros left of it.
             let factor = row[pivot];
@@ -69,7 +76,7 @@ mod tests {
     /// The inverse of an `n`×`n` matrix, or none where it is singular.
     fn invert(matrix: &[u8], n: usize) -> Option<Vec<u8>> {
         let columns: Vec<usize> = (0..n).collect();
-        recovery(|row| &matrix[row * n..][..n], &columns, &columns, &[])
+        recovery(matrix.chunks_exact(n), &columns, &[])
     }
 
     proptest! {
@@ -100,7 +107,7 @@ mod tests {
     #[test]
     fn known_sources_are_taken_out_of_the_repair_packets() {
         // The repair packet is 2·a + 3·b + 5·c, and b is missing.
-        let recovery = recovery(|_| &[2, 3, 5], &[0], &[1], &[0, 2]);
+        let recovery = recovery([&[2, 3, 5][..]].into_iter(), &[1], &[0, 2]);
         assert_eq!(recovery, Some(vec![inv(3), mul(inv(3), 2), mul(inv(3), 5)]));
     }
 }

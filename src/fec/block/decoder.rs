@@ -225,12 +225,13 @@ impl<S: Symbol> BlockDecoder<S> {
             return Some(Vec::new());
         }
         let span = block.span;
-        let (rows, mut terms): (Vec<usize>, Vec<&S>) =
-            block.repairs[..missing.len()].iter().map(|(row, symbol)| (usize::from(*row), symbol)).unzip();
+        let repairs = &block.repairs[..missing.len()];
         let arrived = span.esis().filter_map(|esi| Some((span.column(esi), self.sources.get(esi)?)));
         let (known, sources): (Vec<usize>, Vec<&S>) = arrived.unzip();
         let missing: Vec<usize> = missing.iter().map(|&esi| span.column(esi)).collect();
-        let matrix = recovery(|row| self.coefficients.row(row), &rows, &missing, &known)?;
+        let rows = repairs.iter().map(|(row, _)| &self.coefficients.row(usize::from(*row))[..]);
+        let matrix = recovery(rows, &missing, &known)?;
+        let mut terms: Vec<&S> = repairs.iter().map(|(_, symbol)| symbol).collect();
         terms.extend(sources);
         Some(S::combine(&matrix, &terms))
     }

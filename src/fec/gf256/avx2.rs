@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_load_si128, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_loadu_si256,
+    __m256i, _mm_load_si128, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_loadu_si256,
     _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi64, _mm256_storeu_si256,
     _mm256_xor_si256,
 };
@@ -59,10 +59,13 @@ impl Vector for Avx2 {
     unsafe fn factor(coefficient: u8) -> Self::Factor {
         let halves = &HALVES[usize::from(coefficient)];
         // SAFETY: as above; halves are 16 bytes each, at multiples of 16.
-        let both = |half: &[u8; 16]| unsafe {
-            _mm256_broadcastsi128_si256(_mm_load_si128(half.as_ptr().cast::<__m128i>()))
-        };
-        (both(&halves.low), both(&halves.high))
+        unsafe {
+            let (low, high) = (halves.low.as_ptr().cast(), halves.high.as_ptr().cast());
+            (
+                _mm256_broadcastsi128_si256(_mm_load_si128(low)),
+                _mm256_broadcastsi128_si256(_mm_load_si128(high)),
+            )
+        }
     }
 
     #[inline(always)]

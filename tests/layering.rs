@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["impair", "transport", "tcp", "session", "traffic", "ledger", "measure", "drive", "scenario"],
     ),
     ("report", &["measure", "scenario", "runner"]),
-    ("cli", &["session", "measure", "scenario", "runner", "report"]),
+    ("cli", &["fec", "session", "measure", "scenario", "runner", "report"]),
 ];
 
 /// The modules that everything may use, and that use only each other.

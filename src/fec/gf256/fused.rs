@@ -20,8 +20,11 @@ const CHUNK_MAX: usize = 128;
 ///
 /// # Safety
 ///
-/// Of all its methods: the processor has the instructions. They are always inlined, since only inside of
-/// functions that are compiled for these instructions they become them.
+/// Of all its methods: the processor has the instructions.
+///
+/// They are always inlined, since they become these instructions only inside of functions that are compiled
+/// for them. What calls them is inlined always, too, and uses loops where it could use closures: one closure
+/// that is not inlined makes calls of all that is in it.
 pub(super) trait Vector: Copy {
     /// Bytes of a vector.
     const BYTES: usize;
@@ -143,22 +146,25 @@ unsafe fn chunk<V: Vector, const OUTPUTS: usize, const WIDE: usize, const PARITY
     unsafe {
         let mut sums = [[V::zero(); WIDE]; OUTPUTS];
         for (column, source) in rows.sources.iter().enumerate() {
-            let vectors: [V; WIDE] = if at + bytes <= source.len() {
-                let from = source.as_ptr().add(at);
-                std::array::from_fn(|vector| V::load(from.add(vector * V::BYTES)))
+            let vectors = if at + bytes <= source.len() {
+                load::<V, WIDE>(source.as_ptr().add(at))
             } else if at < source.len() {
-                let end = extended(&source[at..]);
-                std::array::from_fn(|vector| V::load(end.as_ptr().add(vector * V::BYTES)))
+                load::<V, WIDE>(extended(&source[at..]).as_ptr())
             } else {
                 continue;
             };
             if PARITY {
-                sums[0] = std::array::from_fn(|vector| sums[0][vector].add(vectors[vector]));
+                for vector in 0..WIDE {
+                    sums[0][vector] = sums[0][vector].add(vectors[vector]);
+                }
                 if OUTPUTS == 1 {
                     continue;
                 }
             }
-            let split = vectors.map(|vector| vector.split());
+            let mut split = [V::zero().split(); WIDE];
+            for vector in 0..WIDE {
+                split[vector] = vectors[vector].split();
+            }
             for output in usize::from(PARITY)..OUTPUTS {
                 let factor = V::factor(*coefficients.add(output * width + column));
                 for vector in 0..WIDE {
@@ -166,11 +172,28 @@ unsafe fn chunk<V: Vector, const OUTPUTS: usize, const WIDE: usize, const PARITY
                 }
             }
         }
-        for (output, sum) in to.iter().zip(sums) {
-            for (vector, bytes) in sum.into_iter().enumerate() {
-                bytes.store(output.add(vector * V::BYTES));
+        for output in 0..OUTPUTS {
+            for vector in 0..WIDE {
+                sums[output][vector].store(to[output].add(vector * V::BYTES));
             }
         }
+    }
+}
+
+/// The vectors of a chunk.
+///
+/// # Safety
+///
+/// The processor has the instructions of `V`, and a chunk can be read from `from` on.
+#[inline(always)]
+unsafe fn load<V: Vector, const WIDE: usize>(from: *const u8) -> [V; WIDE] {
+    // SAFETY: the caller promises both.
+    unsafe {
+        let mut vectors = [V::zero(); WIDE];
+        for (vector, place) in vectors.iter_mut().enumerate() {
+            *place = V::load(from.add(vector * V::BYTES));
+        }
+        vectors
     }
 }
 
@@ -199,16 +222,26 @@ pub(super) unsafe fn add_scaled<V: Vector>(dst: &mut [u8], coefficient: u8, src:
     // that they lie inside of both.
     unsafe {
         let factor = V::factor(coefficient);
-        let sum = |at: usize| V::load(dst.add(at)).add(V::times(V::load(src.add(at)).split(), factor));
         // The last vector overlaps the one before it, so its sum is taken before anything is written.
-        let end = sum(last);
+        let end = sum::<V>(dst.add(last), factor, src.add(last));
         let mut at = 0;
         while at < last {
-            sum(at).store(dst.add(at));
+            sum::<V>(dst.add(at), factor, src.add(at)).store(dst.add(at));
             at += V::BYTES;
         }
         end.store(dst.add(last));
     }
+}
+
+/// The vector at `dst` plus that at `src` times a factor.
+///
+/// # Safety
+///
+/// The processor has the instructions of `V`, and both vectors can be read.
+#[inline(always)]
+unsafe fn sum<V: Vector>(dst: *const u8, factor: V::Factor, src: *const u8) -> V {
+    // SAFETY: the caller promises both.
+    unsafe { V::load(dst).add(V::times(V::load(src).split(), factor)) }
 }
 
 /// The products of a coefficient with the numbers below 16, and with their multiples of 16: what shuffles

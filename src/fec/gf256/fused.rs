@@ -165,16 +165,19 @@ unsafe fn chunk<V: Vector, const OUTPUTS: usize, const WIDE: usize, const PARITY
             for vector in 0..WIDE {
                 split[vector] = vectors[vector].split();
             }
-            for output in usize::from(PARITY)..OUTPUTS {
+            for (output, sum) in sums.iter_mut().enumerate() {
+                if PARITY && output == 0 {
+                    continue;
+                }
                 let factor = V::factor(*coefficients.add(output * width + column));
-                for vector in 0..WIDE {
-                    sums[output][vector] = sums[output][vector].add(V::times(split[vector], factor));
+                for (sum, &split) in sum.iter_mut().zip(&split) {
+                    *sum = sum.add(V::times(split, factor));
                 }
             }
         }
-        for output in 0..OUTPUTS {
-            for vector in 0..WIDE {
-                sums[output][vector].store(to[output].add(vector * V::BYTES));
+        for (output, sum) in to.iter().zip(&sums) {
+            for (vector, bytes) in sum.iter().enumerate() {
+                bytes.store(output.add(vector * V::BYTES));
             }
         }
     }

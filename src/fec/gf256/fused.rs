@@ -9,8 +9,8 @@
 
 use super::scalar;
 
-/// How many outputs are computed at once at most. With two vectors of each in eight registers there is
-/// still room for sources and factors among sixteen.
+/// How many outputs are computed at once at most. Two vectors of each are eight sums, which leave room for
+/// sources and factors among sixteen registers; of fewer outputs there are more vectors at a time.
 pub(super) const OUTPUTS_MAX: usize = 4;
 
 /// The most bytes of a chunk: four vectors of 32 bytes.
@@ -84,10 +84,10 @@ pub(super) unsafe fn combine<V: Vector>(rows: Rows) {
         match (rows.outputs.len(), parity) {
             (1, true) => chunks::<V, 1, 4, true>(rows),
             (1, false) => chunks::<V, 1, 4, false>(rows),
-            (2, true) => chunks::<V, 2, 2, true>(rows),
-            (2, false) => chunks::<V, 2, 2, false>(rows),
-            (3, true) => chunks::<V, 3, 2, true>(rows),
-            (3, false) => chunks::<V, 3, 2, false>(rows),
+            (2, true) => chunks::<V, 2, 4, true>(rows),
+            (2, false) => chunks::<V, 2, 4, false>(rows),
+            (3, true) => chunks::<V, 3, 3, true>(rows),
+            (3, false) => chunks::<V, 3, 3, false>(rows),
             (4, true) => chunks::<V, 4, 2, true>(rows),
             (4, false) => chunks::<V, 4, 2, false>(rows),
             (outputs, _) => debug_assert_eq!(outputs, 0, "at most {OUTPUTS_MAX} outputs at once"),

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use framehawk_sim::scenario::problem::Problems;
 
+mod bench;
 mod explain;
 mod output;
 mod progress;
@@ -35,6 +36,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Bench(bench::Bench),
     Scenario(scenario::Scenario),
     Schema(schema::Schema),
     Explain(explain::Explain),
@@ -106,6 +108,7 @@ impl Cli {
         match self.command {
             None => output::print(FIRST_STEPS),
             Some(Command::Run(run)) => return run.run(),
+            Some(Command::Bench(bench)) => return bench.run(),
             Some(Command::Scenario(scenario)) => scenario.run(),
             Some(Command::Schema(schema)) => schema.run(),
             Some(Command::Explain(explain)) => explain.run(),

@@ -10,6 +10,7 @@
 
 pub mod adaptive;
 mod block;
+pub mod cauchy;
 pub mod gf256;
 mod matrix;
 mod none;

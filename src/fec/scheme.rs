@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::own::Own;
+use super::red::Red;
 use super::reed_solomon::{PerFrame, PerPackets};
 use super::repeat::Repeat;
 use super::xor::Xor;
@@ -17,6 +18,8 @@ pub enum Scheme {
     None,
     /// Every packet again.
     Repeat(Repeat),
+    /// Every packet again in the packets behind it.
+    Red(Red),
     /// Parity over rows, or over columns of a matrix.
     Xor(Xor),
     /// Reed–Solomon blocks of a number of packets.
@@ -54,6 +57,7 @@ impl Scheme {
         match self {
             Self::None => Box::new(none::None),
             Self::Repeat(repeat) => Box::new(repeat.encoder()),
+            Self::Red(red) => Box::new(red.encoder()),
             Self::Xor(xor) => Box::new(xor.encoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.encoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.encoder()),
@@ -68,6 +72,7 @@ impl Scheme {
         match self {
             Self::None => Box::new(none::None),
             Self::Repeat(repeat) => Box::new(repeat.decoder()),
+            Self::Red(red) => Box::new(red.decoder()),
             Self::Xor(xor) => Box::new(xor.decoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.decoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.decoder()),
@@ -83,6 +88,7 @@ impl Scheme {
         // UDPspeeder's default timeout.
         let flush = Some(Duration::from_millis(8));
         let repeats = [(1, 0), (1, 4), (2, 3)].map(|(copies, spacing)| Repeat::new(copies, spacing));
+        let reds = [1, 2, 4].map(Red::new);
         let xors = [
             Xor::row(1, flush),
             Xor::row(10, flush),
@@ -95,6 +101,7 @@ impl Scheme {
         let per_frames = per_frames.map(|(percent, minimum)| PerFrame::new(percent, minimum));
         std::iter::once(Self::None)
             .chain(repeats.into_iter().flatten().map(Self::Repeat))
+            .chain(reds.into_iter().flatten().map(Self::Red))
             .chain(xors.into_iter().flatten().map(Self::Xor))
             .chain(per_packets.into_iter().flatten().map(Self::ReedSolomon))
             .chain(per_frames.into_iter().flatten().map(Self::ReedSolomonPerFrame))
@@ -107,6 +114,7 @@ impl fmt::Display for Scheme {
         match self {
             Self::None => f.write_str("none"),
             Self::Repeat(repeat) => write!(f, "repeat {} after {}", repeat.copies(), repeat.spacing()),
+            Self::Red(red) => write!(f, "red {}", red.depth()),
             Self::Xor(xor) if xor.columns() == 1 => write!(f, "xor {}", xor.rows()),
             Self::Xor(xor) => write!(f, "xor {}x{}", xor.columns(), xor.rows()),
             Self::ReedSolomon(block) => write!(f, "reed-solomon {}+{}", block.source(), block.repair()),
@@ -155,7 +163,7 @@ mod tests {
     #[test]
     fn the_family_has_no_member_twice_and_every_member_a_name_of_its_own() {
         let all = Scheme::all();
-        assert_eq!(all.len(), 1 + 3 + 4 + 7 + 4);
+        assert_eq!(all.len(), 1 + 3 + 3 + 4 + 7 + 4);
         let names: std::collections::BTreeSet<String> = all.iter().map(Scheme::to_string).collect();
         assert_eq!(names.len(), all.len());
     }

@@ -127,9 +127,9 @@ impl PerFrame {
         }
     }
 
+    /// Takes blocks of any protection, since that may change while the session runs.
     pub(super) fn decoder<S: Symbol>(self) -> BlockDecoder<S> {
-        let sources_max = self.sources_max();
-        BlockDecoder::new(Coefficients::Cauchy, 1, sources_max, self.repair_for(sources_max))
+        BlockDecoder::new(Coefficients::Cauchy, 1, BLOCK_MAX - 1, BLOCK_MAX - 1)
     }
 
     fn repair_for(self, sources: usize) -> usize {
@@ -159,6 +159,15 @@ pub(super) struct PerFrameEncoder<S> {
 }
 
 impl<S: Symbol> PerFrameEncoder<S> {
+    /// Protects the open frame and those that follow with `percent` repair packets for each hundred
+    /// source packets, and at least `minimum` (0 to 127) for each block; with none where both are 0. The
+    /// receiver's half takes any such values.
+    pub(super) fn set_protection(&mut self, percent: u8, minimum: u8) {
+        debug_assert!(usize::from(minimum) <= BLOCK_MAX / 2, "a block needs room for source packets");
+        self.scheme = PerFrame { percent, minimum };
+        self.sources_max = self.scheme.sources_max();
+    }
+
     /// Splits the open frame into blocks whose sizes differ by one packet at most.
     fn close(&mut self) {
         let sources: Vec<&S> = self.open.iter().collect();
@@ -177,6 +186,10 @@ impl<S: Symbol> PerFrameEncoder<S> {
 impl<S: Symbol> Encoder<S> for PerFrameEncoder<S> {
     fn overhead(&self) -> Overhead {
         UNIT_OVERHEAD
+    }
+
+    fn protects(&self) -> bool {
+        self.scheme.repair_for(1) > 0
     }
 
     fn push_source(&mut self, _now: Time, meta: &SourceMeta, symbol: &S) -> Protect<S> {
@@ -206,6 +219,7 @@ impl<S: Symbol> Encoder<S> for PerFrameEncoder<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fec::{Decoder, RepairHeader};
     use crate::frame::Priority;
 
     /// Sends a frame of `packets` packets, its last one left out if it is given up, and says first,
@@ -241,6 +255,22 @@ mod tests {
         let mut encoder = encoder(20, 2);
         assert_eq!(send(&mut encoder, 0..1, 0, true), [(0, 1, 2)]);
         assert_eq!(send(&mut encoder, 1..12, 1, true), [(1, 11, 3)]);
+    }
+
+    #[test]
+    fn protection_may_change_from_frame_to_frame() {
+        let mut encoder = encoder(20, 2);
+        let mut decoder = PerFrame::new(20, 2).unwrap().decoder();
+        let steps = [(100, 0, vec![(0, 10, 10)]), (0, 0, vec![]), (5, 1, vec![(20, 10, 1)])];
+        for (frame, (percent, minimum, blocks)) in (0..).zip(steps) {
+            encoder.set_protection(percent, minimum);
+            assert_eq!(encoder.protects(), percent > 0);
+            assert_eq!(send(&mut encoder, frame * 10..frame * 10 + 10, frame, true), blocks);
+            for (first, count, parameter) in blocks {
+                let header = RepairHeader { first, count, row: u16::from(parameter) - 1, parameter };
+                assert_eq!(decoder.push_repair(Time::ZERO, &header, &()), Ok(()));
+            }
+        }
     }
 
     #[test]

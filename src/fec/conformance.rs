@@ -171,8 +171,14 @@ fn blocks(scheme: &Scheme, wire: &[Wire<Bytes>]) -> Vec<(Vec<usize>, usize)> {
         .into_values()
         .map(|(header, repairs)| {
             let count = repairs.len();
-            assert_eq!(count, usize::from(header.parameter), "the header counts the repair packets");
-            (members(header).chain(repairs).collect(), count)
+            // RaptorQ may need more packets than a block has sources; with two more it fails once in 10^6.
+            let budget = if let Scheme::RaptorQ(_) = scheme {
+                count.saturating_sub(2)
+            } else {
+                assert_eq!(count, usize::from(header.parameter), "the header counts the repair packets");
+                count
+            };
+            (members(header).chain(repairs).collect(), budget)
         })
         .collect()
 }

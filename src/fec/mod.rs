@@ -13,6 +13,7 @@ pub mod gf256;
 mod matrix;
 mod none;
 mod own;
+pub mod raptorq;
 pub mod red;
 pub mod reed_solomon;
 pub mod repeat;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::own::Own;
+use super::raptorq::RaptorQ;
 use super::red::Red;
 use super::reed_solomon::{PerFrame, PerPackets};
 use super::repeat::Repeat;
@@ -26,6 +27,8 @@ pub enum Scheme {
     ReedSolomon(PerPackets),
     /// Reed–Solomon blocks by frame.
     ReedSolomonPerFrame(PerFrame),
+    /// RaptorQ blocks of a number of packets or by frame.
+    RaptorQ(RaptorQ),
     /// A code from outside this crate.
     Own(Own),
 }
@@ -61,6 +64,7 @@ impl Scheme {
             Self::Xor(xor) => Box::new(xor.encoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.encoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.encoder()),
+            Self::RaptorQ(raptorq) => Box::new(raptorq.encoder()),
             Self::Own(Own(code)) => {
                 S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.0)
             }
@@ -76,6 +80,7 @@ impl Scheme {
             Self::Xor(xor) => Box::new(xor.decoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.decoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.decoder()),
+            Self::RaptorQ(raptorq) => Box::new(raptorq.decoder()),
             Self::Own(Own(code)) => {
                 S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.1)
             }
@@ -99,12 +104,21 @@ impl Scheme {
         let per_packets = blocks.map(|(source, repair)| PerPackets::new(source, repair, flush));
         let per_frames = [(20, 2), (50, 0), (0, 1), (255, 127)];
         let per_frames = per_frames.map(|(percent, minimum)| PerFrame::new(percent, minimum));
+        let raptorqs = [
+            RaptorQ::per_packets(1, 4, flush),
+            RaptorQ::per_packets(10, 3, flush),
+            // The defaults of GStreamer's raptorqenc.
+            RaptorQ::per_packets(25, 5, Some(Duration::from_millis(50))),
+            RaptorQ::per_frame(50, 4),
+            RaptorQ::per_frame(0, 1),
+        ];
         std::iter::once(Self::None)
             .chain(repeats.into_iter().flatten().map(Self::Repeat))
             .chain(reds.into_iter().flatten().map(Self::Red))
             .chain(xors.into_iter().flatten().map(Self::Xor))
             .chain(per_packets.into_iter().flatten().map(Self::ReedSolomon))
             .chain(per_frames.into_iter().flatten().map(Self::ReedSolomonPerFrame))
+            .chain(raptorqs.into_iter().flatten().map(Self::RaptorQ))
             .collect()
     }
 }
@@ -121,6 +135,7 @@ impl fmt::Display for Scheme {
             Self::ReedSolomonPerFrame(frame) => {
                 write!(f, "reed-solomon {} % of a frame, at least {}", frame.percent(), frame.minimum())
             }
+            Self::RaptorQ(raptorq) => raptorq.fmt(f),
             Self::Own(Own(code)) => f.write_str(&code.name()),
         }
     }
@@ -163,7 +178,7 @@ mod tests {
     #[test]
     fn the_family_has_no_member_twice_and_every_member_a_name_of_its_own() {
         let all = Scheme::all();
-        assert_eq!(all.len(), 1 + 3 + 3 + 4 + 7 + 4);
+        assert_eq!(all.len(), 1 + 3 + 3 + 4 + 7 + 4 + 5);
         let names: std::collections::BTreeSet<String> = all.iter().map(Scheme::to_string).collect();
         assert_eq!(names.len(), all.len());
     }

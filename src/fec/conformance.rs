@@ -6,13 +6,14 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{
-    Code, DecodeEvent, Decoder, Encoder, Flush, Halves, Protect, Repair, RepairHeader, Scheme, SourceMeta,
-    Symbol, unit,
+    Code, DecodeEvent, Decoder, Encoder, Flush, Halves, LossReport, Protect, Repair, RepairHeader, Scheme,
+    SourceMeta, Symbol, unit,
 };
 use crate::frame::{FrameId, Priority};
 use crate::record::{Malformed, RepairFate};
 use crate::rng::{Draws, Seed, below};
 use crate::time::{Duration, Time};
+use crate::units::Bitrate;
 
 /// A packet between an encoder and a decoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +55,7 @@ impl<S> Wire<S> {
     }
 }
 
-/// Frames of 1, 2, 3, … 40 packets and then from 1 again.
+/// Frames of 1, 2, 3, … 40 packets and then from 1 again, every eighth one a key and another one input.
 pub(super) fn meta(esi: u32) -> SourceMeta {
     let (mut frame, mut rest) = (0, esi);
     while rest > frame % 40 {
@@ -65,13 +66,31 @@ pub(super) fn meta(esi: u32) -> SourceMeta {
         esi,
         frame: FrameId(frame),
         frame_end: rest == frame % 40,
-        priority: Priority::Delta,
+        priority: match frame % 8 {
+            2 => Priority::Key,
+            5 => Priority::Input,
+            _ => Priority::Delta,
+        },
         deadline: Time::NEVER,
     }
 }
 
+/// A report that makes codes protect what they can: a tenth lost, a long round trip, room to send more.
+const LOSSY: LossReport = LossReport {
+    expected: 10_000,
+    lost: 1_000,
+    residual: 100,
+    runs: [500, 150, 60, 0, 0, 0, 0, 0],
+    deficit_max: 2,
+    round_trip: Some(Duration::from_millis(300)),
+    queue: Duration::ZERO,
+    spare: Some(Bitrate::from_bps(100_000_000)),
+    retransmits: true,
+};
+
 /// Source packets 0 to `count` − 1, and the repair packets between and behind them. There are 100 µs
-/// between source packets, and a pause of 30 ms before every hundredth.
+/// between source packets, and a pause of 30 ms before every hundredth. Codes that adapt have heard of two
+/// bad seconds before.
 pub(super) fn encode<S: Symbol>(
     encoder: &mut dyn Encoder<S>,
     count: u32,
@@ -82,6 +101,10 @@ pub(super) fn encode<S: Symbol>(
     }
     let mut wire = Vec::new();
     let mut now = Time::ZERO;
+    for _ in 0..2 {
+        now += Duration::from_secs(1);
+        encoder.handle_report(now, &LOSSY);
+    }
     for esi in 0..count {
         now += Duration::from_micros(if esi % 100 == 99 { 30_000 } else { 100 });
         while let Some(due) = encoder.poll_timeout().filter(|&due| due <= now) {
@@ -156,7 +179,12 @@ fn repairs<'a>(wire: impl IntoIterator<Item = &'a Wire<Bytes>>) -> usize {
 
 /// The places on the wire of each block's packets, and how many of them may be lost.
 fn blocks(scheme: &Scheme, wire: &[Wire<Bytes>]) -> Vec<(Vec<usize>, usize)> {
-    let stride = if let Scheme::Xor(xor) = scheme { usize::from(xor.columns()) } else { 1 };
+    // The code that a repair packet is of, and the distance of the packets of its blocks.
+    let code = |header: RepairHeader| match scheme {
+        Scheme::Unequal(unequal) => unequal.code(meta(header.first).priority),
+        _ => scheme,
+    };
+    let stride = |header| if let Scheme::Xor(xor) = code(header) { usize::from(xor.columns()) } else { 1 };
     let mut blocks: BTreeMap<u32, (RepairHeader, Vec<usize>)> = BTreeMap::new();
     for (place, packet) in wire.iter().enumerate() {
         for Repair { header, .. } in packet.repairs() {
@@ -165,14 +193,14 @@ fn blocks(scheme: &Scheme, wire: &[Wire<Bytes>]) -> Vec<(Vec<usize>, usize)> {
     }
     let place_of = |esi| wire.iter().position(|packet| packet.source().is_some_and(|(e, _)| e == esi));
     let members = |header: RepairHeader| {
-        (header.first..header.first + u32::from(header.count)).step_by(stride).filter_map(place_of)
+        (header.first..header.first + u32::from(header.count)).step_by(stride(header)).filter_map(place_of)
     };
     blocks
         .into_values()
         .map(|(header, repairs)| {
             let count = repairs.len();
             // RaptorQ may need more packets than a block has sources; with two more it fails once in 10^6.
-            let budget = if let Scheme::RaptorQ(_) = scheme {
+            let budget = if let Scheme::RaptorQ(_) = code(header) {
                 count.saturating_sub(2)
             } else {
                 assert_eq!(count, usize::from(header.parameter), "the header counts the repair packets");
@@ -355,11 +383,10 @@ fn call() -> impl Strategy<Value = Call> {
     let count = prop_oneof![8 => 1..6_u16, 4 => 0..12_u16, 1 => any::<u16>()];
     let small = || prop_oneof![8 => 0..4_u16, 1 => any::<u16>()];
     let symbol = || prop::collection::vec(any::<u8>(), 0..20);
-    let header = (esi(), count, small(), small()).prop_map(|(first, count, row, parameter)| RepairHeader {
-        first,
-        count,
-        row,
-        parameter: parameter as u8,
+    // The class that unequal protection knows a row by is in the top bits.
+    let class = prop_oneof![4 => Just(0), 1 => 0..4_u16];
+    let header = (esi(), count, small(), class, small()).prop_map(|(first, count, row, class, parameter)| {
+        RepairHeader { first, count, row: row | class << 14, parameter: parameter as u8 }
     });
     prop_oneof![
         6 => (esi(), symbol()).prop_map(|(esi, symbol)| Call::Source(esi, symbol)),

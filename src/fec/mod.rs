@@ -10,6 +10,7 @@
 
 mod block;
 pub mod gf256;
+pub mod loss_tolerant;
 mod matrix;
 mod none;
 mod own;
@@ -17,10 +18,13 @@ pub mod raptorq;
 pub mod red;
 pub mod reed_solomon;
 pub mod repeat;
+mod rule;
 mod scheme;
 mod sources;
 mod symbol;
+pub mod unequal;
 pub mod unit;
+mod webrtc;
 pub mod xor;
 
 use std::fmt::Debug;
@@ -57,7 +61,8 @@ pub struct RepairHeader {
     pub first: u32,
     /// How many source packets the block or window has, gaps included; at least 1.
     pub count: u16,
-    /// Which of the block's repair packets this is, or the key its coefficients come from.
+    /// Which of the block's repair packets this is, or the key its coefficients come from; below 2^14
+    /// where classes of packets have [codes of their own](unequal), whose tag is above that.
     pub row: u16,
     /// A parameter of the scheme: for block codes the number of the block's repair packets, for
     /// others a density.

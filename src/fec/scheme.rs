@@ -3,13 +3,15 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use super::loss_tolerant::LossTolerant;
 use super::own::Own;
 use super::raptorq::RaptorQ;
 use super::red::Red;
 use super::reed_solomon::{PerFrame, PerPackets};
 use super::repeat::Repeat;
+use super::unequal::Unequal;
 use super::xor::Xor;
-use super::{Decoder, Encoder, Symbol, none};
+use super::{Decoder, Encoder, Symbol, none, webrtc};
 use crate::time::Duration;
 
 /// A code and its parameters. Both ends of a session have the same one.
@@ -27,8 +29,14 @@ pub enum Scheme {
     ReedSolomon(PerPackets),
     /// Reed–Solomon blocks by frame.
     ReedSolomonPerFrame(PerFrame),
+    /// Reed–Solomon blocks by frame, as much as WebRTC's rules say.
+    WebRtc,
+    /// Reed–Solomon blocks by frame where a link is lossy, long and fast.
+    LossTolerant(LossTolerant),
     /// RaptorQ blocks of a number of packets or by frame.
     RaptorQ(RaptorQ),
+    /// A code of its own for each class of packets.
+    Unequal(Unequal),
     /// A code from outside this crate.
     Own(Own),
 }
@@ -50,6 +58,7 @@ impl Scheme {
     /// only for real contents. One that has none does nothing.
     pub fn supports<S: Symbol>(&self) -> bool {
         match self {
+            Self::Unequal(unequal) => unequal.supports::<S>(),
             Self::Own(Own(code)) => S::halves(&**code).is_some(),
             _ => true,
         }
@@ -64,7 +73,10 @@ impl Scheme {
             Self::Xor(xor) => Box::new(xor.encoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.encoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.encoder()),
+            Self::WebRtc => Box::new(webrtc::encoder()),
+            Self::LossTolerant(thresholds) => Box::new(thresholds.encoder()),
             Self::RaptorQ(raptorq) => Box::new(raptorq.encoder()),
+            Self::Unequal(unequal) => Box::new(unequal.encoder()),
             Self::Own(Own(code)) => {
                 S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.0)
             }
@@ -80,7 +92,10 @@ impl Scheme {
             Self::Xor(xor) => Box::new(xor.decoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.decoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.decoder()),
+            Self::WebRtc => Box::new(webrtc::decoder()),
+            Self::LossTolerant(thresholds) => Box::new(thresholds.decoder()),
             Self::RaptorQ(raptorq) => Box::new(raptorq.decoder()),
+            Self::Unequal(unequal) => Box::new(unequal.decoder()),
             Self::Own(Own(code)) => {
                 S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.1)
             }
@@ -112,14 +127,26 @@ impl Scheme {
             RaptorQ::per_frame(50, 4),
             RaptorQ::per_frame(0, 1),
         ];
-        std::iter::once(Self::None)
+        let equal: Vec<Self> = std::iter::once(Self::None)
             .chain(repeats.into_iter().flatten().map(Self::Repeat))
             .chain(reds.into_iter().flatten().map(Self::Red))
             .chain(xors.into_iter().flatten().map(Self::Xor))
             .chain(per_packets.into_iter().flatten().map(Self::ReedSolomon))
             .chain(per_frames.into_iter().flatten().map(Self::ReedSolomonPerFrame))
+            .chain([Self::WebRtc, Self::LossTolerant(LossTolerant::default())])
             .chain(raptorqs.into_iter().flatten().map(Self::RaptorQ))
-            .collect()
+            .collect();
+        let of = |name: &str| equal.iter().find(|scheme| scheme.to_string() == name).cloned();
+        let classes = [
+            ["none", "reed-solomon 10+3", "repeat 1 after 4"],
+            ["xor 10", "reed-solomon 50 % of a frame, at least 0", "red 2"],
+            ["xor 4x4", "raptorq 10+3", "none"],
+        ];
+        let unequals = classes.map(|codes| {
+            let [delta, key, input] = codes.map(|name| of(name).expect("it is listed above"));
+            Unequal::new(delta, key, input).map(Self::Unequal)
+        });
+        equal.iter().cloned().chain(unequals.into_iter().flatten()).collect()
     }
 }
 
@@ -135,7 +162,10 @@ impl fmt::Display for Scheme {
             Self::ReedSolomonPerFrame(frame) => {
                 write!(f, "reed-solomon {} % of a frame, at least {}", frame.percent(), frame.minimum())
             }
+            Self::WebRtc => f.write_str("webrtc"),
+            Self::LossTolerant(_) => f.write_str("loss-tolerant"),
             Self::RaptorQ(raptorq) => raptorq.fmt(f),
+            Self::Unequal(unequal) => unequal.fmt(f),
             Self::Own(Own(code)) => f.write_str(&code.name()),
         }
     }
@@ -178,7 +208,7 @@ mod tests {
     #[test]
     fn the_family_has_no_member_twice_and_every_member_a_name_of_its_own() {
         let all = Scheme::all();
-        assert_eq!(all.len(), 1 + 3 + 3 + 4 + 7 + 4 + 5);
+        assert_eq!(all.len(), 1 + 3 + 3 + 4 + 7 + 4 + 2 + 5 + 3);
         let names: std::collections::BTreeSet<String> = all.iter().map(Scheme::to_string).collect();
         assert_eq!(names.len(), all.len());
     }

@@ -10,7 +10,7 @@
 //! WebRTC, which gives key frames twice the protection of others.
 //!
 //! The row of a repair packet has 14 bits for the code's own row or key; the two above them are the
-//! class.
+//! class. A code that counts its keys on and on is started afresh in time, so that they stay below that.
 //!
 //! | here | elsewhere |
 //! | --- | --- |
@@ -32,6 +32,10 @@ use crate::time::Time;
 /// How many bits of a row are the code's own.
 const ROW_BITS: u32 = 14;
 
+/// From this row on a code is started afresh with the next packet of its class: half of what there is, so
+/// that what is still to come of the old one fits.
+const ROW_FRESH: u16 = 1 << (ROW_BITS - 1);
+
 /// The most changes of class that are remembered for requests: five seconds of 100 packets a second if
 /// every packet changed it.
 const RUNS_MAX: usize = 512;
@@ -52,7 +56,8 @@ pub struct Unequal {
 pub struct Nested;
 
 impl Unequal {
-    /// A code for each class. Codes from outside the crate must keep their rows below 2^14 here.
+    /// A code for each class. Repair packets with a row of 2^14 or above are not sent, which only codes
+    /// from outside the crate could mean to.
     ///
     /// # Errors
     ///
@@ -76,7 +81,12 @@ impl Unequal {
     }
 
     pub(super) fn encoder<S: Symbol>(&self) -> UnequalEncoder<S> {
-        UnequalEncoder { codes: self.codes.iter().map(Scheme::encoder).collect(), runs: VecDeque::new() }
+        UnequalEncoder {
+            schemes: self.codes.clone(),
+            codes: self.codes.iter().map(|scheme| Class { code: scheme.encoder(), worn: false }).collect(),
+            runs: VecDeque::new(),
+            ready: VecDeque::new(),
+        }
     }
 
     pub(super) fn decoder<S: Symbol>(&self) -> UnequalDecoder<S> {
@@ -103,9 +113,40 @@ fn tag(class: Priority) -> usize {
 /// The sender's half.
 #[derive(Debug)]
 pub(super) struct UnequalEncoder<S> {
-    codes: Vec<Box<dyn Encoder<S>>>,
+    schemes: Vec<Scheme>,
+    codes: Vec<Class<S>>,
     /// The ESIs at which the class changed, and the tag of the class from there on; the oldest first.
     runs: VecDeque<(u32, usize)>,
+    /// What codes left that were started afresh.
+    ready: VecDeque<Repair<S>>,
+}
+
+/// The code of a class.
+#[derive(Debug)]
+struct Class<S> {
+    code: Box<dyn Encoder<S>>,
+    /// Whether its rows came so far that it is to be started afresh.
+    worn: bool,
+}
+
+impl<S: Symbol> Class<S> {
+    /// A repair packet of the code, as it leaves; none where its row does not fit.
+    fn tagged(&mut self, repair: Repair<S>, tag: usize) -> Option<Repair<S>> {
+        let row = repair.header.row;
+        self.worn |= row >= ROW_FRESH;
+        let header = RepairHeader { row: row | (tag as u16) << ROW_BITS, ..repair.header };
+        (row >> ROW_BITS == 0).then_some(Repair { header, symbol: repair.symbol })
+    }
+
+    fn poll(&mut self, now: Time, tag: usize) -> Option<Repair<S>> {
+        while let Some(repair) = self.code.poll_repair(now) {
+            let repair = self.tagged(repair, tag);
+            if repair.is_some() {
+                return repair;
+            }
+        }
+        None
+    }
 }
 
 impl<S: Symbol> UnequalEncoder<S> {
@@ -113,19 +154,28 @@ impl<S: Symbol> UnequalEncoder<S> {
     fn current(&self) -> usize {
         self.runs.back().map_or(0, |&(_, tag)| tag)
     }
-}
 
-/// A repair packet of a code, as it leaves.
-fn tagged<S>(repair: Repair<S>, tag: usize) -> Repair<S> {
-    let row = repair.header.row;
-    assert!(row >> ROW_BITS == 0, "a code keeps its rows below 2^14 where there are classes, not {row}");
-    let header = RepairHeader { row: row | (tag as u16) << ROW_BITS, ..repair.header };
-    Repair { header, symbol: repair.symbol }
+    /// Packets are of the class `tag` from `esi` on.
+    fn change(&mut self, now: Time, esi: u32, tag: usize) {
+        let last = self.current();
+        self.codes[last].code.flush(now, Flush::Shutdown);
+        self.runs.push_back((esi, tag));
+        if self.runs.len() > RUNS_MAX {
+            self.runs.pop_front();
+        }
+    }
+
+    fn start_afresh(&mut self, now: Time, tag: usize) {
+        let class = &mut self.codes[tag];
+        class.code.flush(now, Flush::Shutdown);
+        self.ready.extend(std::iter::from_fn(|| class.poll(now, tag)));
+        *class = Class { code: self.schemes[tag].encoder(), worn: false };
+    }
 }
 
 impl<S: Symbol> Encoder<S> for UnequalEncoder<S> {
     fn overhead(&self) -> Overhead {
-        let all = self.codes.iter().map(|code| code.overhead());
+        let all = self.codes.iter().map(|class| class.code.overhead());
         all.fold(Overhead::default(), |most, one| Overhead {
             copies: most.copies.max(one.copies),
             repair: most.repair.max(one.repair),
@@ -133,61 +183,60 @@ impl<S: Symbol> Encoder<S> for UnequalEncoder<S> {
     }
 
     fn needs_symbols(&self) -> bool {
-        self.codes.iter().any(|code| code.needs_symbols())
+        self.codes.iter().any(|class| class.code.needs_symbols())
     }
 
     fn protects(&self) -> bool {
-        self.codes[self.current()].protects()
+        self.codes[self.current()].code.protects()
     }
 
     fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect<S> {
         let tag = tag(meta.priority);
         if self.runs.back().is_none_or(|&(_, last)| last != tag) {
-            let last = self.current();
-            self.codes[last].flush(now, Flush::Shutdown);
-            self.runs.push_back((meta.esi, tag));
-            if self.runs.len() > RUNS_MAX {
-                self.runs.pop_front();
-            }
+            self.change(now, meta.esi, tag);
         }
-        match self.codes[tag].push_source(now, meta, symbol) {
+        if self.codes[tag].worn {
+            self.start_afresh(now, tag);
+        }
+        let class = &mut self.codes[tag];
+        match class.code.push_source(now, meta, symbol) {
             Protect::Send(riders) => {
-                Protect::Send(riders.into_iter().map(|repair| tagged(repair, tag)).collect())
+                Protect::Send(riders.into_iter().filter_map(|repair| class.tagged(repair, tag)).collect())
             }
             Protect::Hold => Protect::Hold,
         }
     }
 
     fn poll_repair(&mut self, now: Time) -> Option<Repair<S>> {
-        let mut all = self.codes.iter_mut().enumerate();
-        all.find_map(|(tag, code)| Some(tagged(code.poll_repair(now)?, tag)))
+        let ready = self.ready.pop_front();
+        ready.or_else(|| (0..self.codes.len()).find_map(|tag| self.codes[tag].poll(now, tag)))
     }
 
     fn flush(&mut self, now: Time, why: Flush) {
-        self.codes.iter_mut().for_each(|code| code.flush(now, why));
+        self.codes.iter_mut().for_each(|class| class.code.flush(now, why));
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        self.codes.iter().filter_map(|code| code.poll_timeout()).min()
+        self.codes.iter().filter_map(|class| class.code.poll_timeout()).min()
     }
 
     fn handle_timeout(&mut self, now: Time) {
-        let is_due = |code: &&mut Box<dyn Encoder<S>>| code.poll_timeout().is_some_and(|due| due <= now);
-        self.codes.iter_mut().filter(is_due).for_each(|code| code.handle_timeout(now));
+        let is_due = |class: &&mut Class<S>| class.code.poll_timeout().is_some_and(|due| due <= now);
+        self.codes.iter_mut().filter(is_due).for_each(|class| class.code.handle_timeout(now));
     }
 
     fn handle_report(&mut self, now: Time, report: &LossReport) {
-        self.codes.iter_mut().for_each(|code| code.handle_report(now, report));
+        self.codes.iter_mut().for_each(|class| class.code.handle_report(now, report));
     }
 
     /// The code of the class that the range begins in answers.
     fn request_repair(&mut self, now: Time, range: RangeInclusive<u32>, count: u16) -> u16 {
         let run = self.runs.iter().rev().find(|(first, _)| first <= range.start());
-        run.map_or(0, |&(_, tag)| self.codes[tag].request_repair(now, range, count))
+        run.map_or(0, |&(_, tag)| self.codes[tag].code.request_repair(now, range, count))
     }
 
     fn handle_ack(&mut self, esi: u32) {
-        self.codes.iter_mut().for_each(|code| code.handle_ack(esi));
+        self.codes.iter_mut().for_each(|class| class.code.handle_ack(esi));
         // The run in which the next packet lies is needed still.
         while self.runs.get(1).is_some_and(|&(first, _)| first <= esi) {
             self.runs.pop_front();
@@ -357,6 +406,20 @@ mod tests {
         assert_eq!(ready(&mut encoder), [(1, 0, 4, 1), (2, 4, 4, 2)]);
         encoder.handle_ack(5);
         assert_eq!(encoder.runs, [(4, 2), (8, 0)], "the run that packet 6 is in is remembered");
+    }
+
+    #[test]
+    fn a_code_whose_rows_come_near_the_tag_is_started_afresh() {
+        let raptorq = Scheme::RaptorQ(crate::fec::raptorq::RaptorQ::per_packets(1, 1, None).unwrap());
+        let mut encoder = Unequal::new(raptorq, Scheme::None, Scheme::None).unwrap().encoder::<()>();
+        push(&mut encoder, 0..1, Priority::Delta);
+        // Whoever asks for ever gets no row that says another class.
+        encoder.request_repair(Time::ZERO, 0..=0, u16::MAX);
+        let rows: Vec<_> = ready(&mut encoder).into_iter().map(|(class, .., row)| (class, row)).collect();
+        assert!(rows.into_iter().eq((0..1 << ROW_BITS).map(|row| (0, row))));
+        push(&mut encoder, 1..2, Priority::Delta);
+        assert_eq!(ready(&mut encoder), [(0, 1, 1, 0)]);
+        assert_eq!(encoder.request_repair(Time::ZERO, 0..=0, 1), 0, "the fresh one knows nothing of it");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::expect::Rule;
 use super::file::ScenarioFile;
 use super::file::channel::Channel;
-use super::file::contender::{Contender, Fec, RateControl, Tcp, Udp};
+use super::file::contender::{Contender, Fec, RaptorQ, RateControl, Tcp, Udp, Unequal};
 use super::file::traffic::Traffic;
 use super::place::{At, Named};
 use super::problem::Problem;
@@ -239,13 +239,56 @@ impl Checker<'_> {
                             .push(problem.label(format!("at most {}", 255_u32.saturating_sub(source.value))));
                     }
                 }
-                if let Some(flush) = &code.flush
-                    && let Flush::After(time) = flush.value
-                {
-                    let at = At { value: time, span: flush.span.clone() };
-                    self.written(&at, Duration::from_nanos(1), Duration::from_secs(1));
-                }
+                self.flush(code.flush.as_ref());
             }
+            Fec::Red(red) => self.number(&red.depth, 1..=4),
+            Fec::Raptorq(code) => self.raptorq(code),
+            Fec::WebRtc => {}
+            Fec::LossTolerant(thresholds) => {
+                self.float(thresholds.loss.get(), &thresholds.loss, f64::MIN_POSITIVE..=1.0, "");
+                self.written(&thresholds.round_trip, Duration::ZERO, Duration::from_secs(10));
+                let most = Bitrate::from_bps(100_000_000_000);
+                self.written(&thresholds.rate, Bitrate::from_bps(0), most);
+            }
+            Fec::Unequal(classes) => self.unequal(classes),
+        }
+    }
+
+    fn flush(&mut self, flush: Option<&At<Flush>>) {
+        if let Some(flush) = flush
+            && let Flush::After(time) = flush.value
+        {
+            let at = At { value: time, span: flush.span.clone() };
+            self.written(&at, Duration::from_nanos(1), Duration::from_secs(1));
+        }
+    }
+
+    fn raptorq(&mut self, code: &RaptorQ) {
+        if let Some(per_frame) = &code.per_frame {
+            self.number(&per_frame.percent, 1..=400);
+            self.number(&per_frame.minimum, 0..=100);
+            return;
+        }
+        self.together(("source", &code.source), ("repair", &code.repair));
+        code.source.iter().chain(&code.repair).for_each(|number| self.number(number, 1..=1024));
+        self.flush(code.flush.as_ref());
+    }
+
+    fn unequal(&mut self, classes: &Unequal) {
+        let all = [&classes.delta, &classes.key, &classes.input];
+        for class in all.into_iter().flatten() {
+            if let Fec::Unequal(_) = *class.value {
+                let problem = Problem::at(class.span(), "a class has no classes of its own");
+                self.problems.push(problem.label("another code is needed here"));
+            } else {
+                self.fec(&class.value);
+            }
+        }
+        if all.into_iter().all(Option::is_none) {
+            let title = "unequal protection of no class";
+            let help =
+                "write for example `fec.unequal = { key = { reed-solomon = { source = 10, repair = 3 } } }`";
+            self.problems.push(Problem::of_no_text(title).help(help));
         }
     }
 
@@ -394,6 +437,16 @@ mod tests {
             &["path.down.outage={ at = [\"1s\", \"3s\"], for = \"2s\", every = \"4s\" }"],
             &["contender.udp.udp.fec.reed-solomon={ source = 254, repair = 1, flush = \"off\" }"],
             &["contender.udp.udp.fec.reed-solomon.per-frame={ percent = 400, minimum = 0 }"],
+            &["contender.udp.udp.fec.red.depth=4"],
+            &["contender.udp.udp.fec.raptorq={ source = 1024, repair = 1, flush = \"off\" }"],
+            &["contender.udp.udp.fec.raptorq.per-frame={ percent = 400, minimum = 0 }"],
+            &["contender.udp.udp.fec=webrtc"],
+            &["contender.udp.udp.fec.loss-tolerant={ loss = 1, round-trip = \"0ms\", rate = \"0bit/s\" }"],
+            &["contender.udp.udp.fec.unequal={ delta = \"none\", input.red.depth = 2 }"],
+            &[
+                "contender.udp.udp.fec.unequal.key.xor.source=4",
+                "contender.udp.udp.fec.unequal.key.reed-solomon.per-frame.percent=50",
+            ],
             &[
                 "contender.udp.udp.fec=none",
                 "contender.udp.udp.rate=fixed",
@@ -476,6 +529,26 @@ mod tests {
                 &["contender.udp.udp.fec.reed-solomon.source=5"],
                 "the key `repair` is missing: needed beside this",
             ),
+            (&["contender.udp.udp.fec.red.depth=5"], "5 is out of range: must be from 1 to 4"),
+            (&["contender.udp.udp.fec.raptorq.repair=5"], "the key `source` is missing: needed beside this"),
+            (
+                &["contender.udp.udp.fec.raptorq={ source = 1025, repair = 5 }"],
+                "1025 is out of range: must be from 1 to 1024",
+            ),
+            (
+                &["contender.udp.udp.fec.raptorq.per-frame.percent=401"],
+                "401 is out of range: must be from 1 to 400",
+            ),
+            (
+                &["contender.udp.udp.fec.loss-tolerant.round-trip=11s"],
+                "11s is out of range: must be from 0ms to 10s",
+            ),
+            (
+                &["contender.udp.udp.fec.unequal.key.unequal.key.red.depth=1"],
+                "a class has no classes of its own: another code is needed here",
+            ),
+            (&["contender.udp.udp.fec.unequal.key.red.depth=0"], "0 is out of range: must be from 1 to 4"),
+            (&["contender.udp.udp.fec.unequal={}"], "unequal protection of no class: "),
             (
                 &["contender.\"a b\".tcp={}"],
                 "`a b` is no name for a contender: a letter, then at most 31 letters, digits, `-`, `_` or `.`",

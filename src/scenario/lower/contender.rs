@@ -2,14 +2,19 @@
 
 use super::{Lower, Neighbour, Protocol};
 use crate::fec::Scheme;
+use crate::fec::loss_tolerant::LossTolerant;
+use crate::fec::raptorq::RaptorQ;
+use crate::fec::red::Red;
 use crate::fec::reed_solomon::{PerFrame, PerPackets};
 use crate::fec::repeat::Repeat;
+use crate::fec::unequal::Unequal;
 use crate::fec::xor::Xor;
 use crate::scenario::file::ScenarioFile;
 use crate::scenario::file::contender::{
     self as written, Congestion, Contender, Fec, RateControl, Stale, Tcp, Udp,
 };
 use crate::scenario::file::path::Link;
+use crate::scenario::place::At;
 use crate::scenario::problem::Problem;
 use crate::scenario::quantity::Flush;
 use crate::time::Duration;
@@ -94,10 +99,6 @@ impl Lower<'_> {
 
     /// The code; its own constructors know its limits.
     fn scheme(&mut self, fec: &Fec) -> Scheme {
-        let after = |flush: Flush| match flush {
-            Flush::After(time) => Some(time),
-            Flush::Off => None,
-        };
         let (scheme, span) = match fec {
             Fec::None => return Scheme::None,
             Fec::Repeat(repeat) => (
@@ -125,11 +126,61 @@ impl Lower<'_> {
                 ),
                 _ => return Scheme::None,
             },
+            Fec::Red(red) => (Red::new(red.depth.value).map(Scheme::Red), red.depth.span()),
+            Fec::Raptorq(code) => match (&code.source, &code.repair, &code.per_frame) {
+                (Some(source), Some(repair), _) => (
+                    RaptorQ::per_packets(source.value, repair.value, after(code.flush_after()))
+                        .map(Scheme::RaptorQ),
+                    source.span(),
+                ),
+                (_, _, Some(per_frame)) => (
+                    RaptorQ::per_frame(per_frame.percent.value, per_frame.minimum.value).map(Scheme::RaptorQ),
+                    per_frame.percent.span(),
+                ),
+                _ => return Scheme::None,
+            },
+            Fec::WebRtc => return Scheme::WebRtc,
+            Fec::LossTolerant(written) => {
+                return Scheme::LossTolerant(LossTolerant {
+                    loss: written.loss.value,
+                    round_trip: written.round_trip.value,
+                    rate: written.rate.value,
+                });
+            }
+            Fec::Unequal(classes) => return self.unequal(classes),
         };
         scheme.unwrap_or_else(|invalid| {
             self.problems.push(Problem::at(span, "no such code").label(invalid.to_string()));
             Scheme::None
         })
+    }
+
+    /// The code of each class; one that is not named has that of the class below it.
+    fn unequal(&mut self, classes: &written::Unequal) -> Scheme {
+        let mut below = Scheme::None;
+        let codes = [&classes.delta, &classes.key, &classes.input].map(|class| {
+            if let Some(fec) = class {
+                below = self.scheme(&fec.value);
+            }
+            below.clone()
+        });
+        let [delta, key, input] = codes;
+        Unequal::new(delta, key, input).map_or_else(
+            |nested| {
+                let span = [&classes.delta, &classes.key, &classes.input].into_iter().flatten().next();
+                let problem = Problem::at(span.and_then(At::span), "no such code");
+                self.problems.push(problem.label(nested.to_string()));
+                Scheme::None
+            },
+            Scheme::Unequal,
+        )
+    }
+}
+
+const fn after(flush: Flush) -> Option<Duration> {
+    match flush {
+        Flush::After(time) => Some(time),
+        Flush::Off => None,
     }
 }
 

@@ -26,6 +26,7 @@ pub mod unequal;
 pub mod unit;
 mod webrtc;
 pub mod xor;
+pub mod xor_2d;
 
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
@@ -61,11 +62,12 @@ pub struct RepairHeader {
     pub first: u32,
     /// How many source packets the block or window has, gaps included; at least 1.
     pub count: u16,
-    /// Which of the block's repair packets this is, or the key its coefficients come from; below 2^14
-    /// where classes of packets have [codes of their own](unequal), whose tag is above that.
+    /// Which of the block's repair packets this is, which way a parity packet of two dimensions runs, or
+    /// the key that coefficients come from; below 2^14 where classes of packets have [codes of their
+    /// own](unequal), whose tag is above that.
     pub row: u16,
-    /// A parameter of the scheme: for block codes the number of the block's repair packets, for
-    /// others a density.
+    /// A parameter of the scheme: for block codes the number of repair packets that were sent with the
+    /// block, for others a density.
     pub parameter: u8,
 }
 

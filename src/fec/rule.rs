@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 
 use super::block::BlockDecoder;
 use super::reed_solomon::{PerFrame, PerFrameEncoder};
@@ -124,6 +125,14 @@ impl<S: Symbol, R: Rule> Encoder<S> for RuledEncoder<S, R> {
 
     fn handle_report(&mut self, now: Time, report: &LossReport) {
         self.rule.handle_report(now, report);
+    }
+
+    fn request_repair(&mut self, now: Time, range: RangeInclusive<u32>, count: u16) -> u16 {
+        self.blocks.request_repair(now, range, count)
+    }
+
+    fn handle_ack(&mut self, esi: u32) {
+        self.blocks.handle_ack(esi);
     }
 }
 

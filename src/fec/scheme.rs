@@ -7,10 +7,11 @@ use super::loss_tolerant::LossTolerant;
 use super::own::Own;
 use super::raptorq::RaptorQ;
 use super::red::Red;
-use super::reed_solomon::{PerFrame, PerPackets};
+use super::reed_solomon::{Partial, PerFrame, PerPackets};
 use super::repeat::Repeat;
 use super::unequal::Unequal;
 use super::xor::Xor;
+use super::xor_2d::{Layout, Xor2d};
 use super::{Decoder, Encoder, Symbol, none, webrtc};
 use crate::time::Duration;
 
@@ -25,6 +26,8 @@ pub enum Scheme {
     Red(Red),
     /// Parity over rows, or over columns of a matrix.
     Xor(Xor),
+    /// Parity over rows and columns of a matrix.
+    Xor2d(Xor2d),
     /// Reed–Solomon blocks of a number of packets.
     ReedSolomon(PerPackets),
     /// Reed–Solomon blocks by frame.
@@ -71,6 +74,7 @@ impl Scheme {
             Self::Repeat(repeat) => Box::new(repeat.encoder()),
             Self::Red(red) => Box::new(red.encoder()),
             Self::Xor(xor) => Box::new(xor.encoder()),
+            Self::Xor2d(xor) => Box::new(xor.encoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.encoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.encoder()),
             Self::WebRtc => Box::new(webrtc::encoder()),
@@ -90,6 +94,7 @@ impl Scheme {
             Self::Repeat(repeat) => Box::new(repeat.decoder()),
             Self::Red(red) => Box::new(red.decoder()),
             Self::Xor(xor) => Box::new(xor.decoder()),
+            Self::Xor2d(xor) => Box::new(xor.decoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.decoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.decoder()),
             Self::WebRtc => Box::new(webrtc::decoder()),
@@ -115,10 +120,23 @@ impl Scheme {
             Xor::interleaved(4, 4, flush),
             Xor::interleaved(10, 5, None),
         ];
+        let xors_2d = [
+            Xor2d::new(10, 5, Layout::Even, None),
+            Xor2d::new(10, 5, Layout::Staircase, None),
+            Xor2d::new(4, 4, Layout::Staircase, flush),
+            Xor2d::new(2, 2, Layout::Even, flush),
+        ];
         let blocks = [(1, 1), (4, 1), (10, 3), (20, 4), (32, 8), (50, 10), (3, 252)];
         let per_packets = blocks.map(|(source, repair)| PerPackets::new(source, repair, flush));
+        let full_only = |block: PerPackets| block.with_partial(Partial::Unprotected);
+        let changed = [
+            PerPackets::new(10, 3, flush).map(full_only),
+            PerPackets::new(4, 1, flush).and_then(|block| block.interleaved(4)),
+            PerPackets::new(10, 3, None).and_then(|block| block.interleaved(3)),
+        ];
         let per_frames = [(20, 2), (50, 0), (0, 1), (255, 127)];
         let per_frames = per_frames.map(|(percent, minimum)| PerFrame::new(percent, minimum));
+        let limited = PerFrame::new(255, 0).and_then(|frame| frame.at_most(1));
         let raptorqs = [
             RaptorQ::per_packets(1, 4, flush),
             RaptorQ::per_packets(10, 3, flush),
@@ -131,8 +149,9 @@ impl Scheme {
             .chain(repeats.into_iter().flatten().map(Self::Repeat))
             .chain(reds.into_iter().flatten().map(Self::Red))
             .chain(xors.into_iter().flatten().map(Self::Xor))
-            .chain(per_packets.into_iter().flatten().map(Self::ReedSolomon))
-            .chain(per_frames.into_iter().flatten().map(Self::ReedSolomonPerFrame))
+            .chain(xors_2d.into_iter().flatten().map(Self::Xor2d))
+            .chain(per_packets.into_iter().chain(changed).flatten().map(Self::ReedSolomon))
+            .chain(per_frames.into_iter().chain([limited]).flatten().map(Self::ReedSolomonPerFrame))
             .chain([Self::WebRtc, Self::LossTolerant(LossTolerant::default())])
             .chain(raptorqs.into_iter().flatten().map(Self::RaptorQ))
             .collect();
@@ -158,9 +177,20 @@ impl fmt::Display for Scheme {
             Self::Red(red) => write!(f, "red {}", red.depth()),
             Self::Xor(xor) if xor.columns() == 1 => write!(f, "xor {}", xor.rows()),
             Self::Xor(xor) => write!(f, "xor {}x{}", xor.columns(), xor.rows()),
-            Self::ReedSolomon(block) => write!(f, "reed-solomon {}+{}", block.source(), block.repair()),
+            Self::Xor2d(xor) => {
+                let layout = if xor.layout() == Layout::Even { "" } else { " staircase" };
+                write!(f, "xor 2d {}x{}{layout}", xor.columns(), xor.rows())
+            }
+            Self::ReedSolomon(block) => {
+                write!(f, "reed-solomon {}+{}", block.source(), block.repair())?;
+                if block.interleave() > 1 {
+                    write!(f, " interleaved {}", block.interleave())?;
+                }
+                f.write_str(if block.partial() == Partial::Unprotected { ", full blocks only" } else { "" })
+            }
             Self::ReedSolomonPerFrame(frame) => {
-                write!(f, "reed-solomon {} % of a frame, at least {}", frame.percent(), frame.minimum())
+                write!(f, "reed-solomon {} % of a frame, at least {}", frame.percent(), frame.minimum())?;
+                frame.blocks().map_or(Ok(()), |most| write!(f, ", at most {most} blocks"))
             }
             Self::WebRtc => f.write_str("webrtc"),
             Self::LossTolerant(_) => f.write_str("loss-tolerant"),
@@ -208,7 +238,7 @@ mod tests {
     #[test]
     fn the_family_has_no_member_twice_and_every_member_a_name_of_its_own() {
         let all = Scheme::all();
-        assert_eq!(all.len(), 1 + 3 + 3 + 4 + 7 + 4 + 2 + 5 + 3);
+        assert_eq!(all.len(), 1 + 3 + 3 + 4 + 4 + 10 + 5 + 2 + 5 + 3);
         let names: std::collections::BTreeSet<String> = all.iter().map(Scheme::to_string).collect();
         assert_eq!(names.len(), all.len());
     }

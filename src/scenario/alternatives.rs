@@ -18,10 +18,10 @@ const TABLES: &[(&[&str], &[&[&str]])] = &[
     (&["contender", "*"], TRANSPORTS),
     (&["*", "*", "udp", "fec"], CODES),
     (&["*", "*", "udp", "fec", "reed-solomon"], BLOCKS),
-    (&["*", "*", "udp", "fec", "raptorq"], BLOCKS),
+    (&["*", "*", "udp", "fec", "raptorq"], FOUNTAIN),
     (&["*", "*", "udp", "fec", "unequal", "*"], CODES),
     (&["*", "*", "udp", "fec", "unequal", "*", "reed-solomon"], BLOCKS),
-    (&["*", "*", "udp", "fec", "unequal", "*", "raptorq"], BLOCKS),
+    (&["*", "*", "udp", "fec", "unequal", "*", "raptorq"], FOUNTAIN),
     (&["channel", "*"], &[&["two-state"], &["periodic"], &["scheduled"]]),
     (&["path", "*", "jitter"], &[&["uniform"], &["normal"], &["pareto"], &["gamma"]]),
     (&["path", "*", "loss"], &[&["iid"], &["gilbert"], &["gilbert-elliott"], &["channel"], &["trace"]]),
@@ -40,6 +40,7 @@ const CODES: &[&[&str]] = &[
     &["none"],
     &["repeat"],
     &["xor"],
+    &["xor-2d"],
     &["reed-solomon"],
     &["red"],
     &["raptorq"],
@@ -47,7 +48,8 @@ const CODES: &[&[&str]] = &[
     &["loss-tolerant"],
     &["unequal"],
 ];
-const BLOCKS: &[&[&str]] = &[&["source", "repair", "flush"], &["per-frame"]];
+const BLOCKS: &[&[&str]] = &[&["source", "repair", "flush", "interleave", "partial"], &["per-frame"]];
+const FOUNTAIN: &[&[&str]] = &[&["source", "repair", "flush"], &["per-frame"]];
 const CHAINS: &[&[&str]] = &[&["p", "r"], &["loss", "burst"]];
 
 /// The alternatives of the table at `path`; none where it has no such keys.

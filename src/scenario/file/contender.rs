@@ -200,6 +200,9 @@ pub enum Fec {
     Repeat(Repeat),
     /// One repair packet, the exclusive or of several source packets (RFC 5109, RFC 8627).
     Xor(Xor),
+    /// One repair packet for each row and each column of a matrix of source packets (SMPTE 2022-1, SRT).
+    #[serde(rename = "xor-2d")]
+    Xor2d(Xor2d),
     /// Reed–Solomon codes over GF(2^8) with a Cauchy matrix: any r of k + r packets may be lost.
     ReedSolomon(ReedSolomon),
     /// Each packet carries the ones before it once more (RED, RFC 2198): more bytes, but no more packets.
@@ -241,6 +244,34 @@ pub struct Xor {
     pub interleave: At<u32>,
 }
 
+/// One repair packet for each row and each column of a matrix.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Xor2d {
+    /// How many source packets a row has. From 2 to 254; times `rows` at most 4096.
+    pub columns: At<u32>,
+    /// How many source packets a column has. From 2 to 254; times `columns` at most 4096.
+    pub rows: At<u32>,
+    /// When the repair packets of columns are sent. Default `"even"`.
+    #[serde(default)]
+    pub layout: MatrixLayout,
+    /// After what time without a source packet all that is open is closed short. Above 0 and at most
+    /// 1 s, or `"off"`: it waits until it is full. Default `"off"`, as with SRT.
+    #[serde(default = "default_pause")]
+    pub pause: At<Flush>,
+}
+
+/// When the repair packets of a matrix's columns are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MatrixLayout {
+    /// All at the end of the matrix.
+    #[default]
+    Even,
+    /// One after the other: each column ends a row later than the one before it.
+    Staircase,
+}
+
 /// Reed–Solomon: blocks of `source` packets with `repair` repair packets, or `per-frame`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -255,6 +286,13 @@ pub struct ReedSolomon {
     /// it waits until it is full. Default `"8ms"`, half a frame at 60 Hz.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flush: Option<At<Flush>>,
+    /// How many blocks are filled in turn, so that neighboring packets are in different ones. From 1
+    /// to 255, times `source` at most 4096; default 1: no interleaving.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interleave: Option<At<u32>>,
+    /// What becomes of a block that is closed before it is full. Default `"proportional"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
     /// One block for each frame instead, with repair packets in proportion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_frame: Option<PerFrame>,
@@ -267,16 +305,29 @@ impl ReedSolomon {
     }
 }
 
-/// One block for each frame.
+/// What becomes of a block that is closed before it is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Partial {
+    /// It has repair packets in proportion, rounded up.
+    Proportional,
+    /// It has none, as with kcp-go.
+    None,
+}
+
+/// One block for each frame, or several where it is too large for one.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PerFrame {
-    /// Repair packets as a share of the frame's source packets, rounded up. Above 0 and at most 400,
-    /// in percent.
-    pub percent: At<f64>,
-    /// The fewest repair packets that a frame gets. From 0 to 100, default 1.
+    /// Repair packets for each hundred source packets of the frame, rounded up. From 0 to 255.
+    pub percent: At<u32>,
+    /// The fewest repair packets that a block gets. From 0 to 100, default 1; not 0 where `percent` is 0.
     #[serde(default = "default_count")]
     pub minimum: At<u32>,
+    /// A frame that needs more blocks than this is not protected, as with Sunshine. From 1 to 4; default:
+    /// every frame is protected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<At<u32>>,
 }
 
 /// Each packet carries the ones before it once more.
@@ -367,6 +418,10 @@ pub struct Unequal {
 
 fn default_count() -> At<u32> {
     At::default_of(1)
+}
+
+fn default_pause() -> At<Flush> {
+    At::default_of(Flush::Off)
 }
 
 fn default_spacing() -> At<u32> {

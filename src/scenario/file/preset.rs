@@ -6,17 +6,20 @@
 //! | preset | `fec` | `retransmit` | `stale` | `rate` | source |
 //! | --- | --- | --- | --- | --- | --- |
 //! | `webrtc` | `webrtc` | deadline | drop | delay | libwebrtc's `media_opt_util.cc`; RFC 8854; NACK and FEC together |
-//! | `sunshine` | Reed–Solomon, 20 % of a frame, at least 2 | never | keep | none | Sunshine's `stream.cpp` and `config.cpp`, moonlight-common-c |
-//! | `kcp` | Reed–Solomon 10+3 | always | keep | none | kcp-go's `fec.go`, kcptun's defaults (no congestion control) |
+//! | `sunshine` | Reed–Solomon, 20 % of a frame, at least 2, none over 4 blocks | never | keep | none | Sunshine's `stream.cpp` and `config.cpp`, moonlight-common-c |
+//! | `kcp` | Reed–Solomon 10+3, none for partial blocks | always | keep | none | kcp-go's `fec.go`, kcptun's defaults (no congestion control) |
 //! | `udpspeeder` | Reed–Solomon 20+10, closed after 8 ms | never | keep | none | UDPspeeder's defaults: a tunnel that knows neither frames nor rates |
-//! | `srt` | parity over 10 × 5 packets | deadline | drop | none | SRT's packet filter `fec,cols:10,rows:5,layout:staircase,arq:onreq`, TLPKTDROP |
+//! | `srt` | parity over rows and columns of 10 × 5 packets, in stairs | deadline | drop | none | SRT's packet filter `fec,cols:10,rows:5,layout:staircase,arq:onreq`, TLPKTDROP |
 //! | `rdp-udp` | parity over 10 packets | never | drop | delay | MS-RDPEUDP, best-effort mode (RDP-UDP-L): one FEC packet over m source packets, which repairs one of them. How large m is, it does not say: 10 is a choice of ours |
 //! | `edt-loss-tolerant` | `loss-tolerant` | deadline | drop | delay | Citrix HDX, "Loss tolerant mode for graphics": 5 %, 300 ms, 30 Mbit/s |
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::contender::{Fec, LossTolerant, PerFrame, RateControl, ReedSolomon, Retransmit, Stale, Xor};
+use super::contender::{
+    Fec, LossTolerant, MatrixLayout, Partial, PerFrame, RateControl, ReedSolomon, Retransmit, Stale, Xor,
+    Xor2d,
+};
 use crate::scenario::place::At;
 use crate::scenario::quantity::Flush;
 use crate::time::Duration;
@@ -85,30 +88,46 @@ impl Preset {
 }
 
 fn sunshine() -> Fec {
-    let per_frame = PerFrame { percent: At::default_of(20.0), minimum: At::default_of(2) };
-    Fec::ReedSolomon(ReedSolomon { source: None, repair: None, flush: None, per_frame: Some(per_frame) })
+    let per_frame =
+        PerFrame { percent: At::default_of(20), minimum: At::default_of(2), blocks: Some(At::default_of(4)) };
+    Fec::ReedSolomon(ReedSolomon {
+        source: None,
+        repair: None,
+        flush: None,
+        interleave: None,
+        partial: None,
+        per_frame: Some(per_frame),
+    })
 }
 
+/// kcp-go sends no parity for a block that does not fill within the retransmission timeout; KCP's least
+/// one outside of its fast mode, 100 ms, stands for it.
 fn kcp() -> Fec {
-    blocks(10, 3)
+    blocks(10, 3, Duration::from_millis(100), Partial::None)
 }
 
 fn udpspeeder() -> Fec {
-    blocks(20, 10)
+    blocks(20, 10, Duration::from_millis(8), Partial::Proportional)
 }
 
-/// Reed–Solomon blocks of a number of packets, closed after 8 ms: UDPspeeder's default.
-fn blocks(source: u32, repair: u32) -> Fec {
+fn blocks(source: u32, repair: u32, flush: Duration, partial: Partial) -> Fec {
     Fec::ReedSolomon(ReedSolomon {
         source: Some(At::default_of(source)),
         repair: Some(At::default_of(repair)),
-        flush: Some(At::default_of(Flush::After(Duration::from_millis(8)))),
+        flush: Some(At::default_of(Flush::After(flush))),
+        interleave: None,
+        partial: Some(partial),
         per_frame: None,
     })
 }
 
 fn srt() -> Fec {
-    Fec::Xor(Xor { source: At::default_of(5), interleave: At::default_of(10) })
+    Fec::Xor2d(Xor2d {
+        columns: At::default_of(10),
+        rows: At::default_of(5),
+        layout: MatrixLayout::Staircase,
+        pause: At::default_of(Flush::Off),
+    })
 }
 
 fn rdp_udp() -> Fec {

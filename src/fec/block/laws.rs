@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::fec::conformance::{Wire, decode, encode, meta};
+use crate::fec::conformance::{decode, encode, meta};
 use crate::fec::reed_solomon::{PerFrame, PerPackets};
 use crate::fec::{DecodeEvent, Decoder, Encoder, Scheme, unit};
 use crate::time::Time;

@@ -12,11 +12,11 @@
 //! | on when a second's loss, round trip and rate are all at their thresholds | the same thresholds, over what time is not said |
 //! | off when one of them was below three quarters of its threshold in three seconds in a row | "when conditions improve" |
 //! | twice the loss in repair packets | "in proportion to the loss" |
-//! | the rate is what is sent, in packets of 1200 bytes, and what congestion control leaves beside it | "available bandwidth" |
+//! | the rate is what is sent and what congestion control leaves beside it | "available bandwidth" |
 //! | without congestion control the rate is taken to be enough | it always has one |
 
 use super::block::BlockDecoder;
-use super::rule::{self, LossWindows, Open, PACKET, Rule, RuledEncoder, Window};
+use super::rule::{self, LossWindows, Open, Rule, RuledEncoder, Window};
 use super::{LossReport, Symbol};
 use crate::time::{Duration, Time};
 use crate::units::{Bitrate, Probability};
@@ -95,12 +95,11 @@ const PROPORTION: f64 = 2.0;
 
 impl Rule for Switch {
     fn handle_report(&mut self, now: Time, report: &LossReport) {
-        let Some(Window { loss, packets_per_second, .. }) = self.windows.add(now, report) else { return };
-        let sent = packets_per_second * PACKET * 8.0;
+        let Some(Window { loss, .. }) = self.windows.add(now, report) else { return };
         let path = Path {
             loss,
             round_trip: report.round_trip.unwrap_or(Duration::ZERO),
-            bits_per_second: report.spare.map(|spare| sent + spare.bps() as f64),
+            bits_per_second: report.spare.map(|spare| (report.load.bps() + spare.bps()) as f64),
         };
         let better = match self.on {
             None if !self.thresholds.met_by(&path, 1.0) => return,
@@ -135,6 +134,7 @@ mod tests {
                 expected: 1_000,
                 lost: 10 * loss,
                 round_trip: Some(Duration::from_millis(round_trip)),
+                load: Bitrate::from_bps(9_600_000),
                 spare: spare.map(|mbit| Bitrate::from_bps(mbit * 1_000_000)),
                 ..LossReport::default()
             };

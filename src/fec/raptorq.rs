@@ -270,13 +270,11 @@ impl<S: Symbol> Encoder<S> for RaptorQEncoder<S> {
     }
 
     /// The next rows of the block: the code is rateless.
-    fn request_repair(&mut self, _now: Time, range: RangeInclusive<u32>, count: u16) -> u16 {
+    fn request_repair(&mut self, _now: Time, range: RangeInclusive<u32>, count: u16) -> Vec<Repair<S>> {
         let is_meant = |block: &&mut Closed<S>| block.first == *range.start() && block.last() == *range.end();
-        let fresh = self.remembered.iter_mut().find(is_meant).map(|block| block.make(count));
-        let fresh = fresh.unwrap_or_default();
-        let made = fresh.len() as u16;
-        self.ready.extend(fresh);
-        made
+        let block = self.remembered.iter_mut().find(is_meant);
+        // No more can be missing than there are source packets.
+        block.map_or_else(Vec::new, |block| block.make(count.min(block.sources.len() as u16)))
     }
 
     fn handle_ack(&mut self, esi: u32) {
@@ -544,13 +542,16 @@ mod tests {
         let mut encoder = code(10, 2).encoder::<()>();
         push(&mut encoder, 0..25);
         assert_eq!(ready(&mut encoder), [(0, 10, 0), (0, 10, 1), (10, 10, 0), (10, 10, 1)]);
-        assert_eq!(encoder.request_repair(Time::ZERO, 10..=19, 2), 2);
-        assert_eq!(encoder.request_repair(Time::ZERO, 10..=19, 1), 1);
-        assert_eq!(ready(&mut encoder), [(10, 10, 2), (10, 10, 3), (10, 10, 4)]);
-        assert_eq!(encoder.request_repair(Time::ZERO, 20..=24, 1), 0, "the block is still open");
-        assert_eq!(encoder.request_repair(Time::ZERO, 9..=19, 1), 0, "there is no such block");
+        let mut rows = |range, count| -> Vec<u16> {
+            let fresh = encoder.request_repair(Time::ZERO, range, count);
+            fresh.iter().map(|repair| repair.header.row).collect()
+        };
+        assert_eq!(rows(10..=19, 2), [2, 3]);
+        assert_eq!(rows(10..=19, u16::MAX), (4..14).collect::<Vec<_>>(), "more cannot be missing");
+        assert!(rows(20..=24, 1).is_empty(), "the block is still open");
+        assert!(rows(9..=19, 1).is_empty(), "there is no such block");
         encoder.handle_ack(19);
-        assert_eq!(encoder.request_repair(Time::ZERO, 10..=19, 1), 0, "it was acknowledged");
+        assert!(encoder.request_repair(Time::ZERO, 10..=19, 1).is_empty(), "it was acknowledged");
     }
 
     #[test]
@@ -560,15 +561,16 @@ mod tests {
         for esi in 0..5 {
             decoder.push_source(Time::ZERO, esi, &());
         }
+        let mut fresh: Vec<_> = std::iter::from_fn(|| encoder.poll_repair(Time::ZERO)).collect();
         let mut recovered = 0;
         for _ in 0..3 {
-            while let Some(Repair { header, symbol }) = encoder.poll_repair(Time::ZERO) {
+            for Repair { header, symbol } in fresh.drain(..) {
                 decoder.push_repair(Time::ZERO, &header, &symbol).unwrap();
             }
             let events = std::iter::from_fn(|| decoder.poll_event());
             recovered += events.filter(|event| matches!(event, DecodeEvent::Recovered { .. })).count();
             for (range, missing) in decoder.deficit() {
-                assert_eq!(encoder.request_repair(Time::ZERO, range, missing), missing);
+                fresh.extend(encoder.request_repair(Time::ZERO, range, missing));
             }
         }
         assert_eq!(recovered, 5);

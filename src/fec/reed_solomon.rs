@@ -278,8 +278,8 @@ impl<S: Symbol> Encoder<S> for PerFrameEncoder<S> {
         self.close();
     }
 
-    fn request_repair(&mut self, _now: Time, range: RangeInclusive<u32>, count: u16) -> u16 {
-        self.history.request(&range, count, &mut self.ready)
+    fn request_repair(&mut self, _now: Time, range: RangeInclusive<u32>, count: u16) -> Vec<Repair<S>> {
+        self.history.request(&range, count)
     }
 
     fn handle_ack(&mut self, esi: u32) {
@@ -310,6 +310,7 @@ mod tests {
                 frame_end: whole && esi == end,
                 priority: Priority::Delta,
                 deadline: Time::NEVER,
+                size: 1200,
             };
             encoder.push_source(Time::ZERO, &meta, &());
         }

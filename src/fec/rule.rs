@@ -15,10 +15,6 @@ use super::{Encoder, Flush, LossReport, Overhead, Protect, Repair, SourceMeta, S
 use crate::frame::{FrameId, Priority};
 use crate::time::{Duration, Time};
 
-/// How much of a packet a rule takes to be full, in bytes. Rules know packets only, so that the twin
-/// without contents decides as the code does; this is the transport's default.
-pub(super) const PACKET: f64 = 1_200.0;
-
 /// What decides how much frames are protected.
 pub(super) trait Rule: Debug + Send + 'static {
     /// Takes the receiver's report.
@@ -41,6 +37,8 @@ pub(super) struct Open {
     pub(super) packets: u32,
     /// How many of them are of the last frame.
     pub(super) of_last: u32,
+    /// The bytes of those.
+    pub(super) bytes_of_last: u32,
     /// The highest class among them.
     pub(super) class: Priority,
 }
@@ -67,7 +65,7 @@ impl<S: Symbol, R: Rule> RuledEncoder<S, R> {
     fn end_frame(&mut self, now: Time, last: bool) {
         self.open.frames += 1;
         let percent = self.rule.frame_over(now, &self.open);
-        self.open.of_last = 0;
+        (self.open.of_last, self.open.bytes_of_last) = (0, 0);
         if let Some(percent) = percent.or(last.then_some(0)) {
             self.blocks.set_protection(percent, 0);
             self.blocks.flush(now, Flush::FrameEnd);
@@ -103,6 +101,7 @@ impl<S: Symbol, R: Rule> Encoder<S> for RuledEncoder<S, R> {
         self.frame = meta.frame;
         self.open.packets += 1;
         self.open.of_last += 1;
+        self.open.bytes_of_last += u32::from(meta.size);
         self.open.class = self.open.class.max(meta.priority);
         let endless = SourceMeta { frame: FrameId::default(), frame_end: false, ..*meta };
         let protect = self.blocks.push_source(now, &endless, symbol);
@@ -127,7 +126,7 @@ impl<S: Symbol, R: Rule> Encoder<S> for RuledEncoder<S, R> {
         self.rule.handle_report(now, report);
     }
 
-    fn request_repair(&mut self, now: Time, range: RangeInclusive<u32>, count: u16) -> u16 {
+    fn request_repair(&mut self, now: Time, range: RangeInclusive<u32>, count: u16) -> Vec<Repair<S>> {
         self.blocks.request_repair(now, range, count)
     }
 
@@ -153,8 +152,6 @@ pub(super) struct Window {
     end: Time,
     /// The share of packets lost in it, from 0 to 1.
     pub(super) loss: f64,
-    /// Packets sent in it, for each second.
-    pub(super) packets_per_second: f64,
 }
 
 impl LossWindows {
@@ -168,17 +165,12 @@ impl LossWindows {
         let (began, mut expected, mut lost) = self.open.unwrap_or((now, 0, 0));
         expected += u64::from(report.expected);
         lost += u64::from(report.lost.min(report.expected));
-        let length = now.since(began);
-        if length < Self::LENGTH || expected == 0 {
+        if now.since(began) < Self::LENGTH || expected == 0 {
             self.open = Some((began, expected, lost));
             return None;
         }
         self.open = Some((now, 0, 0));
-        let window = Window {
-            end: now,
-            loss: lost as f64 / expected as f64,
-            packets_per_second: expected as f64 / length.as_secs_f64(),
-        };
+        let window = Window { end: now, loss: lost as f64 / expected as f64 };
         self.closed.push_front(window);
         self.closed.retain(|window| now.since(window.end) < Self::LENGTH * Self::HISTORY);
         Some(window)
@@ -228,7 +220,10 @@ mod tests {
             encoder.flush(Time::ZERO, Flush::FrameEnd);
         }
         assert_eq!(ready(&mut encoder), [(0, 3, 2), (3, 7, 4)]);
-        let open = |frames, packets, of_last, class| Open { frames, packets, of_last, class };
+        let open = |frames, packets, of_last, class| {
+            let bytes_of_last = of_last * u32::from(meta(0).size);
+            Open { frames, packets, of_last, bytes_of_last, class }
+        };
         let (delta, key) = (Priority::Delta, Priority::Key);
         let asked = [open(1, 1, 1, delta), open(2, 3, 2, delta), open(1, 3, 3, key), open(2, 7, 4, key)];
         assert_eq!(encoder.rule.0, asked);
@@ -263,7 +258,7 @@ mod tests {
             assert_eq!(windows.add(Time::from_millis(tenth * 100), &report(10, 0)), None);
         }
         let window = windows.add(Time::from_millis(1_000), &report(10, 11)).unwrap();
-        assert_eq!((window.loss, window.packets_per_second), (10.0 / 110.0, 110.0));
+        assert_eq!(window.loss, 10.0 / 110.0);
         for second in 2..=10 {
             windows.add(Time::from_millis(second * 1_000), &report(100, 1));
             assert_eq!(windows.highest(), 10.0 / 110.0);

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use super::adaptive::Adaptive;
 use super::loss_tolerant::LossTolerant;
 use super::own::Own;
 use super::raptorq::RaptorQ;
 use super::red::Red;
 use super::reed_solomon::{Partial, PerFrame, PerPackets};
 use super::repeat::Repeat;
+use super::rlc::Rlc;
 use super::unequal::Unequal;
 use super::xor::Xor;
 use super::xor_2d::{Layout, Xor2d};
@@ -32,6 +34,10 @@ pub enum Scheme {
     ReedSolomon(PerPackets),
     /// Reed–Solomon blocks by frame.
     ReedSolomonPerFrame(PerFrame),
+    /// Random linear combinations over a sliding window.
+    Rlc(Rlc),
+    /// As much redundancy as is worth its bytes.
+    Adaptive(Adaptive),
     /// Reed–Solomon blocks by frame, as much as WebRTC's rules say.
     WebRtc,
     /// Reed–Solomon blocks by frame where a link is lossy, long and fast.
@@ -77,6 +83,8 @@ impl Scheme {
             Self::Xor2d(xor) => Box::new(xor.encoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.encoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.encoder()),
+            Self::Rlc(rlc) => Box::new(rlc.encoder()),
+            Self::Adaptive(adaptive) => Box::new(adaptive.encoder()),
             Self::WebRtc => Box::new(webrtc::encoder()),
             Self::LossTolerant(thresholds) => Box::new(thresholds.encoder()),
             Self::RaptorQ(raptorq) => Box::new(raptorq.encoder()),
@@ -97,6 +105,8 @@ impl Scheme {
             Self::Xor2d(xor) => Box::new(xor.decoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.decoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.decoder()),
+            Self::Rlc(rlc) => Box::new(rlc.decoder()),
+            Self::Adaptive(adaptive) => Box::new(adaptive.decoder()),
             Self::WebRtc => Box::new(webrtc::decoder()),
             Self::LossTolerant(thresholds) => Box::new(thresholds.decoder()),
             Self::RaptorQ(raptorq) => Box::new(raptorq.decoder()),
@@ -145,13 +155,20 @@ impl Scheme {
             RaptorQ::per_frame(50, 4),
             RaptorQ::per_frame(0, 1),
         ];
-        let equal: Vec<Self> = std::iter::once(Self::None)
+        // Short, long and sparse windows, the code rate of kcp-go, a window shorter than the step.
+        let rlcs =
+            [(16, 4, 1, 15), (64, 10, 3, 15), (255, 20, 1, 15), (64, 4, 1, 7), (1, 1, 2, 15), (2, 5, 1, 15)];
+        let rlcs = rlcs.map(|(window, source, repair, density)| Rlc::new(window, source, repair, density));
+        let always = [Self::None, Self::Adaptive(Adaptive::default())];
+        let equal: Vec<Self> = always
+            .into_iter()
             .chain(repeats.into_iter().flatten().map(Self::Repeat))
             .chain(reds.into_iter().flatten().map(Self::Red))
             .chain(xors.into_iter().flatten().map(Self::Xor))
             .chain(xors_2d.into_iter().flatten().map(Self::Xor2d))
             .chain(per_packets.into_iter().chain(changed).flatten().map(Self::ReedSolomon))
             .chain(per_frames.into_iter().chain([limited]).flatten().map(Self::ReedSolomonPerFrame))
+            .chain(rlcs.into_iter().flatten().map(Self::Rlc))
             .chain([Self::WebRtc, Self::LossTolerant(LossTolerant::default())])
             .chain(raptorqs.into_iter().flatten().map(Self::RaptorQ))
             .collect();
@@ -196,6 +213,11 @@ impl fmt::Display for Scheme {
             Self::LossTolerant(_) => f.write_str("loss-tolerant"),
             Self::RaptorQ(raptorq) => raptorq.fmt(f),
             Self::Unequal(unequal) => unequal.fmt(f),
+            Self::Rlc(rlc) => {
+                write!(f, "rlc {}, {} per {}", rlc.window(), rlc.repair(), rlc.source())?;
+                if rlc.density() < 15 { write!(f, ", density {}", rlc.density()) } else { Ok(()) }
+            }
+            Self::Adaptive(adaptive) => write!(f, "adaptive, {} a frame", adaptive.worth()),
             Self::Own(Own(code)) => f.write_str(&code.name()),
         }
     }
@@ -238,7 +260,7 @@ mod tests {
     #[test]
     fn the_family_has_no_member_twice_and_every_member_a_name_of_its_own() {
         let all = Scheme::all();
-        assert_eq!(all.len(), 1 + 3 + 3 + 4 + 4 + 10 + 5 + 2 + 5 + 3);
+        assert_eq!(all.len(), 2 + 3 + 3 + 4 + 4 + 10 + 5 + 6 + 2 + 5 + 3);
         let names: std::collections::BTreeSet<String> = all.iter().map(Scheme::to_string).collect();
         assert_eq!(names.len(), all.len());
     }

@@ -208,8 +208,11 @@ impl<S: Symbol> Encoder<S> for UnequalEncoder<S> {
     }
 
     fn poll_repair(&mut self, now: Time) -> Option<Repair<S>> {
+        // What the classes before this one left goes first.
+        let current = self.current();
+        let tags = (0..self.codes.len()).filter(|&tag| tag != current).chain([current]);
         let ready = self.ready.pop_front();
-        ready.or_else(|| (0..self.codes.len()).find_map(|tag| self.codes[tag].poll(now, tag)))
+        ready.or_else(|| tags.into_iter().find_map(|tag| self.codes[tag].poll(now, tag)))
     }
 
     fn flush(&mut self, now: Time, why: Flush) {
@@ -230,9 +233,12 @@ impl<S: Symbol> Encoder<S> for UnequalEncoder<S> {
     }
 
     /// The code of the class that the range begins in answers.
-    fn request_repair(&mut self, now: Time, range: RangeInclusive<u32>, count: u16) -> u16 {
+    fn request_repair(&mut self, now: Time, range: RangeInclusive<u32>, count: u16) -> Vec<Repair<S>> {
         let run = self.runs.iter().rev().find(|(first, _)| first <= range.start());
-        run.map_or(0, |&(_, tag)| self.codes[tag].code.request_repair(now, range, count))
+        let Some(&(_, tag)) = run else { return Vec::new() };
+        let class = &mut self.codes[tag];
+        let fresh = class.code.request_repair(now, range, count);
+        fresh.into_iter().filter_map(|repair| class.tagged(repair, tag)).collect()
     }
 
     fn handle_ack(&mut self, esi: u32) {
@@ -277,6 +283,11 @@ impl<S: Symbol> Decoder<S> for UnequalDecoder<S> {
 
     fn poll_event(&mut self) -> Option<DecodeEvent<S>> {
         self.events.pop_front()
+    }
+
+    /// A class closes what is open before the next one begins, so it is for the codes to say.
+    fn moves_up(&self) -> bool {
+        self.codes.iter().all(|code| code.moves_up())
     }
 
     fn deficit(&self) -> Vec<(RangeInclusive<u32>, u16)> {
@@ -390,6 +401,33 @@ mod tests {
     }
 
     #[test]
+    fn a_sliding_window_has_packets_of_one_class_only() {
+        let rlc = Scheme::Rlc(crate::fec::rlc::Rlc::new(16, 2, 1, 15).unwrap());
+        let code = Unequal::new(rlc.clone(), Scheme::None, rlc).unwrap();
+        let (mut encoder, mut decoder) = (code.encoder::<()>(), code.decoder::<()>());
+        let class = |esi: u32| CLASSES[esi as usize / 5 % 3];
+        let mut recovered = Vec::new();
+        for esi in 0..60 {
+            push(&mut encoder, esi..esi + 1, class(esi));
+            if esi % 5 != 1 {
+                decoder.push_source(Time::ZERO, esi, &());
+            }
+            while let Some(Repair { header, symbol }) = encoder.poll_repair(Time::ZERO) {
+                let classes = (header.first..header.first + u32::from(header.count)).map(class);
+                assert!(classes.into_iter().all(|one| one == class(header.first)), "{header:?}");
+                decoder.push_repair(Time::ZERO, &header, &symbol).unwrap();
+            }
+            let events = std::iter::from_fn(|| decoder.poll_event());
+            recovered.extend(events.filter_map(|event| match event {
+                DecodeEvent::Recovered { esi, .. } => Some(esi),
+                DecodeEvent::Settled(_) => None,
+            }));
+        }
+        let lost = (0..60).filter(|esi| esi % 5 == 1);
+        assert_eq!(recovered, lost.filter(|&esi| class(esi) != Priority::Key).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_request_goes_to_the_code_of_its_class() {
         let raptorq = |repair| {
             let code = crate::fec::raptorq::RaptorQ::per_packets(4, repair, None);
@@ -400,10 +438,11 @@ mod tests {
         push(&mut encoder, 4..8, Priority::Input);
         push(&mut encoder, 8..12, Priority::Delta);
         ready(&mut encoder);
-        assert_eq!(encoder.request_repair(Time::ZERO, 0..=3, 1), 1);
-        assert_eq!(encoder.request_repair(Time::ZERO, 4..=7, 1), 1);
-        assert_eq!(encoder.request_repair(Time::ZERO, 8..=11, 1), 0);
-        assert_eq!(ready(&mut encoder), [(1, 0, 4, 1), (2, 4, 4, 2)]);
+        let headers = [0..=3, 4..=7, 8..=11].map(|range| {
+            let fresh = encoder.request_repair(Time::ZERO, range, 1);
+            fresh.iter().map(|repair| (repair.header.row, repair.header.first)).collect::<Vec<_>>()
+        });
+        assert_eq!(headers, [vec![(1 | 1 << ROW_BITS, 0)], vec![(2 | 2 << ROW_BITS, 4)], vec![]]);
         encoder.handle_ack(5);
         assert_eq!(encoder.runs, [(4, 2), (8, 0)], "the run that packet 6 is in is remembered");
     }
@@ -413,13 +452,13 @@ mod tests {
         let raptorq = Scheme::RaptorQ(crate::fec::raptorq::RaptorQ::per_packets(1, 1, None).unwrap());
         let mut encoder = Unequal::new(raptorq, Scheme::None, Scheme::None).unwrap().encoder::<()>();
         push(&mut encoder, 0..1, Priority::Delta);
+        assert_eq!(ready(&mut encoder), [(0, 0, 1, 0)]);
         // Whoever asks for ever gets no row that says another class.
-        encoder.request_repair(Time::ZERO, 0..=0, u16::MAX);
-        let rows: Vec<_> = ready(&mut encoder).into_iter().map(|(class, .., row)| (class, row)).collect();
-        assert!(rows.into_iter().eq((0..1 << ROW_BITS).map(|row| (0, row))));
+        let rows = (0..20_000).flat_map(|_| encoder.request_repair(Time::ZERO, 0..=0, 1));
+        assert!(rows.map(|repair| repair.header.row).eq(1..1 << ROW_BITS));
         push(&mut encoder, 1..2, Priority::Delta);
         assert_eq!(ready(&mut encoder), [(0, 1, 1, 0)]);
-        assert_eq!(encoder.request_repair(Time::ZERO, 0..=0, 1), 0, "the fresh one knows nothing of it");
+        assert_eq!(encoder.request_repair(Time::ZERO, 0..=0, 1), [], "the fresh one knows nothing of it");
     }
 
     #[test]

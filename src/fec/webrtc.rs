@@ -18,13 +18,13 @@
 //! | --- | --- |
 //! | straight lines between 30 points of the table's outcome | a table of 50 rates × 129 losses |
 //! | Reed–Solomon: any loss up to the number of repair packets | XOR by masks, for at most 48 packets |
-//! | bits of a frame from its packets of 1200 bytes, the last one half full | from the encoder's rate |
+//! | bits of a frame as they come | from the rate that the encoder is given |
 //! | a picture of 1920 × 1080 | what the encoder says |
 //! | the number of repair packets is rounded up | to the nearest |
 
 use super::LossReport;
 use super::block::BlockDecoder;
-use super::rule::{self, LossWindows, Open, PACKET, Rule, RuledEncoder};
+use super::rule::{self, LossWindows, Open, Rule, RuledEncoder};
 use crate::frame::Priority;
 use crate::time::{Duration, Time};
 
@@ -43,8 +43,9 @@ pub(super) fn decoder<S: super::Symbol>() -> BlockDecoder<S> {
 pub(super) struct WebRtc {
     losses: LossWindows,
     round_trip: Duration,
-    /// Packets of a frame that is no key, and seconds from frame to frame: moving averages.
+    /// Packets and bytes of a frame that is no key, and seconds from frame to frame: moving averages.
     packets: Option<f64>,
+    bytes: Option<f64>,
     interval: Option<f64>,
     /// When the last frame ended.
     ended: Option<Time>,
@@ -103,6 +104,7 @@ impl WebRtc {
             |mean: Option<f64>, value: f64| mean.map_or(value, |mean| mean + WEIGHT * (value - mean));
         if open.class != Priority::Key {
             self.packets = Some(average(self.packets, f64::from(open.of_last)));
+            self.bytes = Some(average(self.bytes, f64::from(open.bytes_of_last)));
         }
         if let Some(ended) = self.ended.replace(now) {
             self.interval = Some(average(self.interval, now.since(ended).as_secs_f64()));
@@ -112,8 +114,7 @@ impl WebRtc {
     /// Repair packets for each hundred source packets of a class, a whole number.
     fn percent(&self, class: Priority) -> f64 {
         let loss = self.losses.highest();
-        let packets = self.packets.unwrap_or(1.0);
-        let bytes = (packets - 0.5).max(0.5) * PACKET;
+        let (packets, bytes) = (self.packets.unwrap_or(1.0), self.bytes.unwrap_or(0.0));
         if loss < LOSS_LEAST || bytes < FRAME_SMALL && self.round_trip < ROUND_TRIP_HIGH {
             return 0.0;
         }
@@ -175,7 +176,8 @@ fn place(points: &[f64], value: f64) -> (usize, f64) {
 mod tests {
     use super::*;
 
-    /// The rule after ten seconds of this loss and round trip, with frames of `packets` 33 ms apart.
+    /// The rule after ten seconds of this loss and round trip, with frames of `packets` of 1200 bytes, the
+    /// last one half full, 33 ms apart.
     fn rule(loss_percent: u32, round_trip: u64, packets: u32) -> WebRtc {
         let mut rule = WebRtc::default();
         for second in 0..=10 {
@@ -194,7 +196,8 @@ mod tests {
     }
 
     fn open(frames: u32, packets: u32) -> Open {
-        Open { frames, packets, of_last: packets, class: Priority::Delta }
+        let bytes_of_last = packets * 1_200 - 600;
+        Open { frames, packets, of_last: packets, bytes_of_last, class: Priority::Delta }
     }
 
     #[test]

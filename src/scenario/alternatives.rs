@@ -47,6 +47,7 @@ const CODES: &[&[&str]] = &[
     &["webrtc"],
     &["loss-tolerant"],
     &["unequal"],
+    &["adaptive"],
 ];
 const BLOCKS: &[&[&str]] = &[&["source", "repair", "flush", "interleave", "partial"], &["per-frame"]];
 const FOUNTAIN: &[&[&str]] = &[&["source", "repair", "flush"], &["per-frame"]];

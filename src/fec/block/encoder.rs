@@ -75,8 +75,8 @@ impl<S: Symbol> Encoder<S> for BlockEncoder<S> {
         }
     }
 
-    fn request_repair(&mut self, _now: Time, range: RangeInclusive<u32>, count: u16) -> u16 {
-        self.history.request(&range, count, &mut self.ready)
+    fn request_repair(&mut self, _now: Time, range: RangeInclusive<u32>, count: u16) -> Vec<Repair<S>> {
+        self.history.request(&range, count)
     }
 
     fn handle_ack(&mut self, esi: u32) {

@@ -102,6 +102,8 @@ pub struct Udp {
     pub fec: Fec,
     /// Whether lost packets are sent again.
     pub retransmit: Retransmit,
+    /// What answers a receiver that asks for lost packets.
+    pub answer: Answer,
     /// What becomes of frames that are out of date before they are sent.
     pub stale: Stale,
     /// How the sending rate is controlled.
@@ -118,7 +120,7 @@ pub struct Udp {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 #[schemars(rename = "Udp")]
 pub struct WrittenUdp {
-    /// What others do: the settings of a product or a protocol, for `fec`, `retransmit`, `stale` and `rate`
+    /// What others do: the settings of a product or a protocol, for `fec`, `retransmit`, `answer`, `stale` and `rate`
     /// where they are not written beside it. Default: none.
     pub preset: Option<Preset>,
     /// The largest IP packet that is sent, in bytes, all headers counted. From 200 to 9000 and at most
@@ -128,6 +130,8 @@ pub struct WrittenUdp {
     pub fec: Option<Fec>,
     /// Whether lost packets are sent again. Default `"never"`.
     pub retransmit: Option<Retransmit>,
+    /// What answers a receiver that asks for lost packets. Default `"source"`.
+    pub answer: Option<Answer>,
     /// What becomes of frames that are out of date before they are sent. Default `"drop"`.
     pub stale: Option<Stale>,
     /// How the sending rate is controlled. Default `"none"`; a contender without congestion control is
@@ -149,6 +153,7 @@ impl From<WrittenUdp> for Udp {
             datagram: written.datagram.unwrap_or(At::default_of(1200)),
             fec: written.fec.unwrap_or(settings.fec),
             retransmit: written.retransmit.unwrap_or(settings.retransmit),
+            answer: written.answer.unwrap_or(settings.answer),
             stale: written.stale.unwrap_or(settings.stale),
             rate: written.rate.unwrap_or(settings.rate),
             pace: written.pace,
@@ -174,6 +179,18 @@ pub enum Retransmit {
     Deadline,
     /// Always, until they arrive.
     Always,
+}
+
+/// What answers a receiver that asks for lost packets (hybrid ARQ).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// The packets themselves (type I).
+    #[default]
+    Source,
+    /// As many fresh repair packets as are missing (type II, incremental redundancy); the packets
+    /// themselves where the code cannot make any.
+    Repair,
 }
 
 /// How the sending rate is controlled.
@@ -218,6 +235,23 @@ pub enum Fec {
     LossTolerant(LossTolerant),
     /// A code of its own for each class of packets.
     Unequal(Unequal),
+    /// As much redundancy as is worth its bytes, from the losses that the receiver reports.
+    Adaptive(Adaptive),
+}
+
+/// As much redundancy as is worth its bytes.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Adaptive {
+    /// What a frame in time is worth: repair packets are sent as long as what they add to its chance,
+    /// times this, is more than their bytes. From 1 kB to 100 MB, default `"250kB"`.
+    pub worth: At<ByteSize>,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        Self { worth: At::default_of(crate::fec::adaptive::Adaptive::default().worth()) }
+    }
 }
 
 /// Every packet several times.

@@ -11,14 +11,15 @@
 //! | `udpspeeder` | Reed–Solomon 20+10, closed after 8 ms | never | keep | none | UDPspeeder's defaults: a tunnel that knows neither frames nor rates |
 //! | `srt` | parity over rows and columns of 10 × 5 packets, in stairs | deadline | drop | none | SRT's packet filter `fec,cols:10,rows:5,layout:staircase,arq:onreq`, TLPKTDROP |
 //! | `rdp-udp` | parity over 10 packets | never | drop | delay | MS-RDPEUDP, best-effort mode (RDP-UDP-L): one FEC packet over m source packets, which repairs one of them. How large m is, it does not say: 10 is a choice of ours |
+//! | `framehawk` | `adaptive` | deadline, answered by repair packets | drop | delay | this crate: Framehawk's code was never published, what it was good at was |
 //! | `edt-loss-tolerant` | `loss-tolerant` | deadline | drop | delay | Citrix HDX, "Loss tolerant mode for graphics": 5 %, 300 ms, 30 Mbit/s |
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::contender::{
-    Fec, LossTolerant, MatrixLayout, Partial, PerFrame, RateControl, ReedSolomon, Retransmit, Stale, Xor,
-    Xor2d,
+    Adaptive, Answer, Fec, LossTolerant, MatrixLayout, Partial, PerFrame, RateControl, ReedSolomon,
+    Retransmit, Stale, Xor, Xor2d,
 };
 use crate::scenario::place::At;
 use crate::scenario::quantity::Flush;
@@ -42,6 +43,9 @@ pub enum Preset {
     RdpUdp,
     /// Citrix's EDT in loss tolerant mode: protection where the link is lossy, long and fast.
     EdtLossTolerant,
+    /// Framehawk as this crate would have it: as much redundancy as is worth its bytes, repair before the
+    /// deadline, nothing stale, a rate that does not collapse on random loss.
+    Framehawk,
 }
 
 /// What a preset decides.
@@ -51,6 +55,8 @@ pub struct Settings {
     pub fec: Fec,
     /// Whether lost packets are sent again.
     pub retransmit: Retransmit,
+    /// What answers a receiver that asks for lost packets.
+    pub answer: Answer,
     /// What becomes of frames that are out of date before they are sent.
     pub stale: Stale,
     /// How the sending rate is controlled.
@@ -59,7 +65,7 @@ pub struct Settings {
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Webrtc,
         Self::Sunshine,
         Self::Kcp,
@@ -67,6 +73,7 @@ impl Preset {
         Self::Srt,
         Self::RdpUdp,
         Self::EdtLossTolerant,
+        Self::Framehawk,
     ];
 
     /// What it decides.
@@ -82,8 +89,13 @@ impl Preset {
                 let fec = Fec::LossTolerant(LossTolerant::default());
                 (fec, Retransmit::Deadline, Stale::Drop, RateControl::Delay)
             }
+            Self::Framehawk => {
+                let fec = Fec::Adaptive(Adaptive::default());
+                (fec, Retransmit::Deadline, Stale::Drop, RateControl::Delay)
+            }
         };
-        Settings { fec, retransmit, stale, rate }
+        let answer = if self == Self::Framehawk { Answer::Repair } else { Answer::Source };
+        Settings { fec, retransmit, answer, stale, rate }
     }
 }
 
@@ -173,6 +185,7 @@ mod tests {
             let settings = Settings {
                 fec: udp.fec.clone(),
                 retransmit: udp.retransmit,
+                answer: udp.answer,
                 stale: udp.stale,
                 rate: udp.rate,
             };

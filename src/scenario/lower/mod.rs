@@ -1,9 +1,10 @@
 //! From what was written to what is meant: the typed scenario that a run is made of.
 //!
 //! A [`Draft`] has been checked, so that what is left to go wrong are the files it names. Each family of
-//! strategies has its one `match` here: loss models and jitter in `path`, transports and codes in
-//! `contender`, workloads in `traffic`.
+//! strategies has its one `match` here: loss models and jitter in `path`, transports in `contender`, codes
+//! in `code`, workloads in `traffic`.
 
+mod code;
 mod contender;
 mod path;
 mod recording;
@@ -130,11 +131,10 @@ impl Display for Protocol {
             Self::Tcp(config) => write!(f, "TCP {}", config.congestion.name()),
             Self::Udp { down, scheme, .. } => {
                 write!(f, "UDP {scheme}")?;
-                match down.retransmit {
-                    transport::Retransmit::Never => Ok(()),
-                    transport::Retransmit::Deadline | transport::Retransmit::Always => {
-                        f.write_str(" + retransmission")
-                    }
+                match (down.retransmit, down.answer) {
+                    (transport::Retransmit::Never, _) => Ok(()),
+                    (_, transport::Answer::Source) => f.write_str(" + retransmission"),
+                    (_, transport::Answer::Repair) => f.write_str(" + repair on request"),
                 }
             }
         }

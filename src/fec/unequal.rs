@@ -386,7 +386,7 @@ mod tests {
     #[test]
     fn keys_survive_what_updates_do_not() {
         // Runs of four packets of either class, each of which loses two.
-        let class = |esi: u32| if esi / 4 % 2 == 0 { Priority::Delta } else { Priority::Key };
+        let class = |esi: u32| [Priority::Delta, Priority::Key][esi as usize / 4 % 2];
         let mut encoder = code().encoder::<()>();
         let mut wire = Vec::new();
         for esi in 0..80 {

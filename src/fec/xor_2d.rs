@@ -165,7 +165,7 @@ impl<S: Symbol> Xor2dEncoder<S> {
     fn close_columns(&mut self, row: usize, column: usize) {
         let (width, height) = (self.columns.len(), usize::from(self.scheme.rows));
         match self.scheme.layout {
-            Layout::Even if (row + 1) % height == 0 && column + 1 == width => {
+            Layout::Even if (row + 1).is_multiple_of(height) && column + 1 == width => {
                 self.ready.extend(self.columns.iter_mut().filter_map(Line::close));
             }
             Layout::Even => {}

@@ -30,6 +30,8 @@ pub(in crate::fec) struct BlockDecoder<S> {
     blocks: BTreeMap<Key, Block<S>>,
     /// The repair packets in all of them.
     held: usize,
+    /// Source packets that are known now, whose blocks are to be looked at again.
+    learned: Vec<u32>,
     events: VecDeque<DecodeEvent<S>>,
 }
 
@@ -47,7 +49,8 @@ struct Block<S> {
 impl<S: Symbol> Decoder<S> for BlockDecoder<S> {
     fn push_source(&mut self, _now: Time, esi: u32, symbol: &S) {
         if self.sources.insert(esi, symbol) && !self.blocks.is_empty() {
-            self.advance(vec![esi]);
+            self.learned.push(esi);
+            self.advance();
         }
     }
 
@@ -72,8 +75,8 @@ impl<S: Symbol> Decoder<S> for BlockDecoder<S> {
             let block = self.blocks.entry(key).or_insert(Block { span, repairs: Vec::new() });
             block.repairs.push((header.row, symbol.clone()));
             self.held += 1;
-            let learned = self.try_recover(key);
-            self.advance(learned);
+            self.try_recover(key);
+            self.advance();
             self.keep_bound();
         }
         Ok(())
@@ -139,34 +142,36 @@ impl<S: Symbol> BlockDecoder<S> {
             sources: Sources::new(keep.unwrap_or(0)),
             blocks: BTreeMap::new(),
             held: 0,
+            learned: Vec::new(),
             events: VecDeque::new(),
         }
     }
 
     /// Looks again at the blocks of source packets that are known now, until nothing moves.
-    fn advance(&mut self, mut learned: Vec<u32>) {
+    fn advance(&mut self) {
         let layout = self.layout;
-        while let Some(esi) = learned.pop() {
+        while let Some(esi) = self.learned.pop() {
             for extent in layout.extents() {
                 let from = (extent.stride, esi.saturating_sub(extent.reach()));
                 let near = self.blocks.range(from..=(extent.stride, esi));
                 let touched = near.filter(|(_, block)| block.span.contains(esi));
                 let touched: Vec<Key> = touched.map(|(&key, _)| key).collect();
                 for key in touched {
-                    learned.extend(self.try_recover(key));
+                    self.try_recover(key);
                 }
             }
         }
     }
 
-    /// Recovers what is missing of a block if that is possible, and says what it was.
-    fn try_recover(&mut self, key: Key) -> Vec<u32> {
-        let Some(block) = self.blocks.get(&key) else { return Vec::new() };
-        let missing: Vec<u32> = block.span.esis().filter(|&esi| !self.sources.has(esi)).collect();
-        if block.repairs.len() < missing.len() {
-            return Vec::new();
+    /// Recovers what is missing of a block if that is possible.
+    fn try_recover(&mut self, key: Key) {
+        let Some(block) = self.blocks.get(&key) else { return };
+        let missing = block.span.esis().filter(|&esi| !self.sources.has(esi));
+        if block.repairs.len() < missing.clone().count() {
+            return;
         }
-        let Some(symbols) = self.solve(block, &missing) else { return Vec::new() };
+        let missing: Vec<u32> = missing.collect();
+        let Some(symbols) = self.solve(block, &missing) else { return };
         let superfluous = block.repairs.len() - missing.len();
         for (&esi, symbol) in missing.iter().zip(symbols) {
             let wanted = self.sources.wants(esi);
@@ -178,7 +183,7 @@ impl<S: Symbol> BlockDecoder<S> {
         self.remove(key);
         self.settle(missing.len(), RepairFate::Used);
         self.settle(superfluous, RepairFate::Unneeded);
-        missing
+        self.learned.extend(missing);
     }
 
     /// The missing source packets of a block, from as many of its repair packets.

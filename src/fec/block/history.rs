@@ -39,17 +39,23 @@ struct Closed {
     since: u32,
     first: u32,
     /// How many source packets it has.
-    sources: usize,
+    sources: u8,
     /// How many repair packets were sent with it.
-    repair: usize,
+    repair: u8,
     /// How many were sent by now.
-    sent: usize,
+    sent: u8,
+}
+
+impl Closed {
+    fn last(&self, stride: usize) -> u32 {
+        self.first + ((usize::from(self.sources) - 1) * stride) as u32
+    }
 }
 
 /// The part of the code's matrix that was used last; most blocks need the same.
 #[derive(Debug, Default)]
 struct Part {
-    rows: Range<usize>,
+    rows: Range<u8>,
     columns: usize,
     matrix: Vec<u8>,
 }
@@ -96,6 +102,7 @@ impl<S: Symbol> History<S> {
     ) {
         debug_assert!(sources + repair <= BLOCK_MAX, "checked constructors keep to it");
         let first = self.open + offset as u32;
+        let (sources, repair) = (sources as u8, repair as u8);
         let block = Closed { since: self.open, first, sources, repair, sent: repair };
         self.protect(block, 0..repair, ready);
         if self.coefficients == Coefficients::Cauchy {
@@ -117,27 +124,25 @@ impl<S: Symbol> History<S> {
     /// forgotten.
     pub(in crate::fec) fn request(&mut self, range: &RangeInclusive<u32>, count: u16) -> Vec<Repair<S>> {
         let stride = self.stride;
-        let is_asked_for = |block: &Closed| {
-            let last = block.first + ((block.sources - 1) * stride) as u32;
-            (block.first, last) == (*range.start(), *range.end())
-        };
-        let Some(block) = self.closed.iter_mut().rev().find(|block| is_asked_for(block)) else {
+        let is_asked_for =
+            |block: &&mut Closed| (block.first, block.last(stride)) == (*range.start(), *range.end());
+        let Some(block) = self.closed.iter_mut().rev().find(is_asked_for) else {
             return Vec::new();
         };
-        let left = BLOCK_MAX - block.sources - block.sent;
         // No more can be missing than there are source packets.
-        let fresh = usize::from(count).min(block.sources).min(left);
-        let rows = block.sent..block.sent + fresh;
+        let left = BLOCK_MAX as u8 - block.sources - block.sent;
+        let fresh = count.min(block.sources.min(left).into());
+        let rows = block.sent..block.sent + fresh as u8;
         block.sent = rows.end;
         let block = *block;
-        let mut ready = VecDeque::new();
-        self.protect(block, rows, &mut ready);
-        ready.into()
+        let mut fresh = VecDeque::new();
+        self.protect(block, rows, &mut fresh);
+        fresh.into()
     }
 
     /// Forgets the blocks whose source packets all are at most `esi`.
     pub(in crate::fec) fn acknowledge(&mut self, esi: u32) {
-        let done = |block: &Closed| block.first + ((block.sources - 1) * self.stride) as u32 <= esi;
+        let done = |block: &Closed| block.last(self.stride) <= esi;
         while self.closed.front().is_some_and(done) {
             self.closed.pop_front();
         }
@@ -152,28 +157,27 @@ impl<S: Symbol> History<S> {
     }
 
     /// Computes repair packets of a block.
-    fn protect(&mut self, block: Closed, rows: Range<usize>, ready: &mut VecDeque<Repair<S>>) {
+    fn protect(&mut self, block: Closed, rows: Range<u8>, ready: &mut VecDeque<Repair<S>>) {
         if rows.is_empty() {
             return;
         }
         let from = (block.first - self.base) as usize;
-        let sources: Vec<&S> = self.sources.range(from..).step_by(self.stride).take(block.sources).collect();
-        let matrix = self.latest.matrix(self.coefficients, &rows, block.sources);
-        let count = ((block.sources - 1) * self.stride + 1) as u16;
+        let columns = usize::from(block.sources);
+        let sources: Vec<&S> =
+            (0..columns).map(|column| &self.sources[from + column * self.stride]).collect();
+        let matrix = self.latest.matrix(self.coefficients, &rows, columns);
+        let count = (block.last(self.stride) - block.first + 1) as u16;
         for (row, symbol) in rows.zip(S::combine(matrix, &sources)) {
-            let (row, parameter) = (row as u16, block.repair as u8);
-            ready.push_back(Repair {
-                header: RepairHeader { first: block.first, count, row, parameter },
-                symbol,
-            });
+            let (first, row, parameter) = (block.first, u16::from(row), block.repair);
+            ready.push_back(Repair { header: RepairHeader { first, count, row, parameter }, symbol });
         }
     }
 }
 
 impl Part {
-    fn matrix(&mut self, from: Coefficients, rows: &Range<usize>, columns: usize) -> &[u8] {
+    fn matrix(&mut self, from: Coefficients, rows: &Range<u8>, columns: usize) -> &[u8] {
         if (&self.rows, self.columns) != (rows, columns) {
-            let row = |row: usize| (0..columns).map(move |column| from.at(row, column));
+            let row = |row: u8| (0..columns).map(move |column| from.at(row.into(), column));
             self.matrix.clear();
             self.matrix.extend(rows.clone().flat_map(row));
             (self.rows, self.columns) = (rows.clone(), columns);

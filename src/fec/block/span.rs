@@ -15,7 +15,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    pub(super) fn esis(self) -> impl DoubleEndedIterator<Item = u32> {
+    pub(super) fn esis(self) -> impl DoubleEndedIterator<Item = u32> + Clone {
         (0..self.sources).map(move |column| self.first + column * self.stride)
     }
 

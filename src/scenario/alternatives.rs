@@ -16,8 +16,12 @@ const TABLES: &[(&[&str], &[&[&str]])] = &[
     (&["neighbour", "*", "traffic"], APPLICATIONS),
     (&["neighbour", "*"], TRANSPORTS),
     (&["contender", "*"], TRANSPORTS),
-    (&["*", "*", "udp", "fec"], &[&["none"], &["repeat"], &["xor"], &["reed-solomon"]]),
+    (
+        &["*", "*", "udp", "fec"],
+        &[&["none"], &["repeat"], &["xor"], &["reed-solomon"], &["rlc"], &["streaming"]],
+    ),
     (&["*", "*", "udp", "fec", "reed-solomon"], &[&["source", "repair", "flush"], &["per-frame"]]),
+    (&["*", "*", "udp", "fec", "rlc"], &[&["step"], &["code-rate"]]),
     (&["channel", "*"], &[&["two-state"], &["periodic"], &["scheduled"]]),
     (&["path", "*", "jitter"], &[&["uniform"], &["normal"], &["pareto"], &["gamma"]]),
     (&["path", "*", "loss"], &[&["iid"], &["gilbert"], &["gilbert-elliott"], &["channel"], &["trace"]]),

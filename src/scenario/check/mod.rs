@@ -246,6 +246,21 @@ impl Checker<'_> {
                     self.written(&at, Duration::from_nanos(1), Duration::from_secs(1));
                 }
             }
+            Fec::Rlc(code) => {
+                self.number(&code.window, 1..=1024);
+                self.number(&code.density, 0..=15);
+                if let Some(step) = &code.step {
+                    self.number(step, 1..=10_000);
+                }
+                if let Some(rate) = &code.code_rate {
+                    self.float(rate.value, rate, 0.1..=0.999, "");
+                }
+            }
+            Fec::Streaming(code) => {
+                self.number(&code.delay, 0..=8);
+                self.number(&code.percent, 0..=255);
+                self.number(&code.minimum, 0..=100);
+            }
         }
     }
 
@@ -394,6 +409,11 @@ mod tests {
             &["path.down.outage={ at = [\"1s\", \"3s\"], for = \"2s\", every = \"4s\" }"],
             &["contender.udp.udp.fec.reed-solomon={ source = 254, repair = 1, flush = \"off\" }"],
             &["contender.udp.udp.fec.reed-solomon.per-frame={ percent = 400, minimum = 0 }"],
+            &["contender.udp.udp.fec.rlc={ window = 1024, step = 10000, density = 0 }"],
+            &["contender.udp.udp.fec.rlc={ window = 1, code-rate = 0.1 }"],
+            &["contender.udp.udp.fec.rlc={ window = 1, code-rate = 0.999 }"],
+            &["contender.udp.udp.fec.streaming={ delay = 8, percent = 255, minimum = 0 }"],
+            &["contender.udp.udp.fec.streaming={ delay = 0, percent = 0, minimum = 100 }"],
             &[
                 "contender.udp.udp.fec=none",
                 "contender.udp.udp.rate=fixed",
@@ -475,6 +495,30 @@ mod tests {
             (
                 &["contender.udp.udp.fec.reed-solomon.source=5"],
                 "the key `repair` is missing: needed beside this",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 1025, step = 4 }"],
+                "1025 is out of range: must be from 1 to 1024",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 16, step = 0 }"],
+                "0 is out of range: must be from 1 to 10000",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 16, code-rate = 1 }"],
+                "1 is out of range: must be from 0.1 to 0.999",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 16, step = 4, density = 16 }"],
+                "16 is out of range: must be from 0 to 15",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 16 }"],
+                "one of `step`, `code-rate` is missing: exactly one is needed here",
+            ),
+            (
+                &["contender.udp.udp.fec.streaming={ delay = 9, percent = 50 }"],
+                "9 is out of range: must be from 0 to 8",
             ),
             (
                 &["contender.\"a b\".tcp={}"],

@@ -163,6 +163,10 @@ pub enum Fec {
     Xor(Xor),
     /// Reed–Solomon codes over GF(2^8) with a Cauchy matrix: any r of k + r packets may be lost.
     ReedSolomon(ReedSolomon),
+    /// Random linear combinations over a sliding window (RFC 8681): no block to wait for the end of.
+    Rlc(Rlc),
+    /// A streaming code over several frames: bursts over whole frames are repaired some frames later.
+    Streaming(Streaming),
 }
 
 /// Every packet several times.
@@ -225,6 +229,47 @@ pub struct PerFrame {
     /// The fewest repair packets that a frame gets. From 0 to 100, default 1.
     #[serde(default = "default_count")]
     pub minimum: At<u32>,
+}
+
+/// A sliding window, with `step` or `code-rate`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Rlc {
+    /// How many of the last source packets a repair packet covers. From 1 to 1024.
+    pub window: At<u32>,
+    /// After how many source packets there is a repair packet. From 1 to 10000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<At<u32>>,
+    /// The share of source packets among all packets, to four places; repair packets are spread evenly.
+    /// From 0.1 to 0.999.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_rate: Option<At<f64>>,
+    /// How many sixteenths of the packets in the window a repair packet combines, less one. From 0 to 15,
+    /// default 15: all of them. Less saves work with long windows, and repairs less with short ones.
+    #[serde(default = "default_density")]
+    pub density: At<u32>,
+}
+
+/// Several frames together.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Streaming {
+    /// After how many further frames a burst is to be repaired. From 0 to 8, default 3.
+    #[serde(default = "default_delay")]
+    pub delay: At<u32>,
+    /// Repair packets as a share of the frame's source packets, rounded up. From 0 to 255, in percent.
+    pub percent: At<u32>,
+    /// The fewest repair packets that a frame gets. From 0 to 100, default 1.
+    #[serde(default = "default_count")]
+    pub minimum: At<u32>,
+}
+
+fn default_density() -> At<u32> {
+    At::default_of(15)
+}
+
+fn default_delay() -> At<u32> {
+    At::default_of(3)
 }
 
 fn default_count() -> At<u32> {

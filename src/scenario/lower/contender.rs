@@ -4,6 +4,8 @@ use super::{Lower, Neighbour, Protocol};
 use crate::fec::Scheme;
 use crate::fec::reed_solomon::{PerFrame, PerPackets};
 use crate::fec::repeat::Repeat;
+use crate::fec::rlc::Rlc;
+use crate::fec::streaming::Streaming;
 use crate::fec::xor::Xor;
 use crate::scenario::file::ScenarioFile;
 use crate::scenario::file::contender::{
@@ -125,6 +127,23 @@ impl Lower<'_> {
                 ),
                 _ => return Scheme::None,
             },
+            Fec::Rlc(code) => {
+                let (source, repair) = match (&code.step, &code.code_rate) {
+                    (Some(step), _) => (step.value, 1),
+                    (None, Some(rate)) => {
+                        let source = (rate.value * 10_000.0).round() as u32;
+                        (source, 10_000_u32.saturating_sub(source))
+                    }
+                    (None, None) => return Scheme::None,
+                };
+                let rlc = Rlc::new(code.window.value, source, repair, code.density.value);
+                (rlc.map(Scheme::Rlc), code.window.span())
+            }
+            Fec::Streaming(code) => (
+                Streaming::new(code.delay.value, code.percent.value, code.minimum.value)
+                    .map(Scheme::Streaming),
+                code.percent.span(),
+            ),
         };
         scheme.unwrap_or_else(|invalid| {
             self.problems.push(Problem::at(span, "no such code").label(invalid.to_string()));

@@ -112,6 +112,7 @@ fn encode<S: Symbol>(
             frame_end: esi + 1 == first + symbols.len() as u32,
             priority: Priority::Delta,
             deadline: Time::NEVER,
+            size: 1200,
         };
         black_box(encoder.push_source(Time::ZERO, &meta, symbol));
         while let Some(repair) = encoder.poll_repair(Time::ZERO) {

@@ -35,6 +35,7 @@ pub(super) fn meta(esi: u32) -> SourceMeta {
         frame_end: rest == frame % 40,
         priority: Priority::Delta,
         deadline: Time::NEVER,
+        size: 1200,
     }
 }
 
@@ -172,7 +173,7 @@ fn windows(rule: impl Rule, wire: &[Wire<Bytes>]) -> Vec<(Vec<usize>, usize)> {
 /// The places on the wire of packets of which only so many may be lost.
 fn budgets(scheme: &Scheme, wire: &[Wire<Bytes>]) -> Vec<(Vec<usize>, usize)> {
     match scheme {
-        Scheme::Rlc(_) => windows(RandomLinear, wire),
+        Scheme::Rlc(_) | Scheme::Adaptive(_) => windows(RandomLinear, wire),
         Scheme::Streaming(streaming) => windows(streaming.rule(), wire),
         _ => blocks(scheme, wire),
     }

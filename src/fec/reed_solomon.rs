@@ -224,6 +224,7 @@ mod tests {
                 frame_end: whole && esi == end,
                 priority: Priority::Delta,
                 deadline: Time::NEVER,
+                size: 1200,
             };
             encoder.push_source(Time::ZERO, &meta, &());
         }

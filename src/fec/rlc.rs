@@ -54,8 +54,8 @@ pub struct Rlc {
 
 impl Rlc {
     /// `repair` repair packets for each `source` source packets (both 1 to 10,000, at most 16 for one, in
-    /// lowest terms from then on), spread evenly, each over the last `window` (1 to 1024) source packets. Of sixteen coefficients
-    /// `density` + 1 are not zero (0 to 15, the density threshold of RFC 8681).
+    /// lowest terms from then on), spread evenly, each over the last `window` (1 to 1024) source packets.
+    /// Of sixteen coefficients `density` + 1 are not zero (0 to 15, the density threshold of RFC 8681).
     ///
     /// # Errors
     ///
@@ -217,12 +217,9 @@ impl<S: Symbol> Encoder<S> for RlcEncoder<S> {
         }
     }
 
-    fn request_repair(&mut self, now: Time, range: RangeInclusive<u32>, count: u16) -> u16 {
+    fn request_repair(&mut self, now: Time, range: RangeInclusive<u32>, count: u16) -> Vec<Repair<S>> {
         self.forget(now);
-        let fresh = self.sources.answer(range, count, self.rlc.reach(), |_| self.rlc.density);
-        let answer = fresh.len() as u16;
-        self.ready.extend(fresh);
-        answer
+        self.sources.answer(range, count, self.rlc.reach(), |_| self.rlc.density)
     }
 
     fn handle_ack(&mut self, esi: u32) {
@@ -345,9 +342,10 @@ mod tests {
     fn a_request_is_answered_with_fresh_keys_over_its_range() {
         let mut encoder = Rlc::step(4, 4).unwrap().encoder();
         push(&mut encoder, 0..20);
-        assert_eq!(encoder.request_repair(at(20), 3..=9, 2), 2);
-        assert_eq!(ready(&mut encoder, at(20)), [(3, 7, 5), (3, 7, 6)]);
-        assert_eq!(encoder.request_repair(at(20), 40..=49, 2), 0);
+        let fresh = encoder.request_repair(at(20), 3..=9, 2);
+        let headers = fresh.iter().map(|r| (r.header.first, r.header.count, r.header.row));
+        assert_eq!(headers.collect::<Vec<_>>(), [(3, 7, 5), (3, 7, 6)]);
+        assert_eq!(encoder.request_repair(at(20), 40..=49, 2), []);
     }
 
     #[test]
@@ -366,10 +364,11 @@ mod tests {
         let deficit = decoder.deficit();
         assert_eq!(deficit, [(0..=2, 2), (16..=18, 2), (32..=34, 2), (48..=50, 2)]);
         for (range, count) in deficit {
-            assert_eq!(encoder.request_repair(Time::ZERO, range, count), count);
-        }
-        while let Some(repair) = encoder.poll_repair(Time::ZERO) {
-            decoder.push_repair(Time::ZERO, &repair.header, &()).unwrap();
+            let fresh = encoder.request_repair(Time::ZERO, range, count);
+            assert_eq!(fresh.len(), usize::from(count));
+            for repair in fresh {
+                decoder.push_repair(Time::ZERO, &repair.header, &()).unwrap();
+            }
         }
         let events: Vec<_> = std::iter::from_fn(|| decoder.poll_event()).collect();
         let recovered = events.iter().filter(|event| matches!(event, DecodeEvent::Recovered { .. }));

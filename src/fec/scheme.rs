@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use super::adaptive::Adaptive;
 use super::own::Own;
 use super::reed_solomon::{PerFrame, PerPackets};
 use super::repeat::Repeat;
@@ -27,6 +28,8 @@ pub enum Scheme {
     ReedSolomonPerFrame(PerFrame),
     /// Random linear combinations over a sliding window.
     Rlc(Rlc),
+    /// As much redundancy as is worth its bytes.
+    Adaptive(Adaptive),
     /// A streaming code over several frames.
     Streaming(Streaming),
     /// A code from outside this crate.
@@ -64,6 +67,7 @@ impl Scheme {
             Self::ReedSolomon(per_packets) => Box::new(per_packets.encoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.encoder()),
             Self::Rlc(rlc) => Box::new(rlc.encoder()),
+            Self::Adaptive(adaptive) => Box::new(adaptive.encoder()),
             Self::Streaming(streaming) => Box::new(streaming.encoder()),
             Self::Own(Own(code)) => {
                 S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.0)
@@ -80,6 +84,7 @@ impl Scheme {
             Self::ReedSolomon(per_packets) => Box::new(per_packets.decoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.decoder()),
             Self::Rlc(rlc) => Box::new(rlc.decoder()),
+            Self::Adaptive(adaptive) => Box::new(adaptive.decoder()),
             Self::Streaming(streaming) => Box::new(streaming.decoder()),
             Self::Own(Own(code)) => {
                 S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.1)
@@ -116,6 +121,7 @@ impl Scheme {
             .chain(per_frames.into_iter().flatten().map(Self::ReedSolomonPerFrame))
             .chain(rlcs.into_iter().flatten().map(Self::Rlc))
             .chain(streamings.into_iter().flatten().map(Self::Streaming))
+            .chain([Self::Adaptive(Adaptive::default())])
             .collect()
     }
 }
@@ -135,6 +141,7 @@ impl fmt::Display for Scheme {
                 write!(f, "rlc {}, {} per {}", rlc.window(), rlc.repair(), rlc.source())?;
                 if rlc.density() < 15 { write!(f, ", density {}", rlc.density()) } else { Ok(()) }
             }
+            Self::Adaptive(adaptive) => write!(f, "adaptive, {} a frame", adaptive.worth()),
             Self::Streaming(code) => {
                 let (delay, percent, minimum) = (code.delay(), code.percent(), code.minimum());
                 write!(f, "streaming {percent} % over {delay} frames, at least {minimum}")
@@ -181,7 +188,7 @@ mod tests {
     #[test]
     fn the_family_has_no_member_twice_and_every_member_a_name_of_its_own() {
         let all = Scheme::all();
-        assert_eq!(all.len(), 1 + 3 + 4 + 7 + 4 + 6 + 4);
+        assert_eq!(all.len(), 1 + 3 + 4 + 7 + 4 + 6 + 4 + 1);
         let names: std::collections::BTreeSet<String> = all.iter().map(Scheme::to_string).collect();
         assert_eq!(names.len(), all.len());
     }

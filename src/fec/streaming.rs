@@ -214,11 +214,8 @@ impl<S: Symbol> Encoder<S> for StreamingEncoder<S> {
         }
     }
 
-    fn request_repair(&mut self, _now: Time, range: RangeInclusive<u32>, count: u16) -> u16 {
-        let fresh = self.sources.answer(range, count, FRAME_MAX as u16, |sources| sources as u8);
-        let answer = fresh.len() as u16;
-        self.ready.extend(fresh);
-        answer
+    fn request_repair(&mut self, _now: Time, range: RangeInclusive<u32>, count: u16) -> Vec<Repair<S>> {
+        self.sources.answer(range, count, FRAME_MAX as u16, |sources| sources as u8)
     }
 
     fn handle_ack(&mut self, esi: u32) {
@@ -245,6 +242,7 @@ mod tests {
                     frame_end: esi + 1 == (frame + 1) * packets,
                     priority: Priority::Delta,
                     deadline: Time::NEVER,
+                    size: 1200,
                 };
                 encoder.push_source(Time::ZERO, &meta, &());
                 wire.push(Wire::Source(esi, ()));

@@ -18,7 +18,7 @@ const TABLES: &[(&[&str], &[&[&str]])] = &[
     (&["contender", "*"], TRANSPORTS),
     (
         &["*", "*", "udp", "fec"],
-        &[&["none"], &["repeat"], &["xor"], &["reed-solomon"], &["rlc"], &["streaming"]],
+        &[&["none"], &["repeat"], &["xor"], &["reed-solomon"], &["rlc"], &["streaming"], &["adaptive"]],
     ),
     (&["*", "*", "udp", "fec", "reed-solomon"], &[&["source", "repair", "flush"], &["per-frame"]]),
     (&["*", "*", "udp", "fec", "rlc"], &[&["step"], &["code-rate"]]),

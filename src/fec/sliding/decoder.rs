@@ -30,6 +30,8 @@ pub(in crate::fec) struct WindowDecoder<S, R> {
     rule: R,
     /// The most source packets that a window has.
     window_max: u32,
+    /// See [`Decoder::moves_up`].
+    moves_up: bool,
     sources: Sources<S>,
     system: System<S>,
     events: VecDeque<DecodeEvent<S>>,
@@ -61,6 +63,10 @@ impl<S: Symbol, R: Rule> Decoder<S> for WindowDecoder<S, R> {
         self.events.pop_front()
     }
 
+    fn moves_up(&self) -> bool {
+        self.moves_up
+    }
+
     fn deficit(&self) -> Vec<(RangeInclusive<u32>, u16)> {
         self.system.deficits(self.sources.expired())
     }
@@ -84,10 +90,16 @@ impl<S: Symbol, R: Rule> WindowDecoder<S, R> {
         Self {
             rule,
             window_max,
+            moves_up: true,
             sources: Sources::new(window_max),
             system: System::new(),
             events: VecDeque::new(),
         }
+    }
+
+    /// The decoder for a sender whose windows go back and forth.
+    pub(in crate::fec) fn coming_back(self) -> Self {
+        Self { moves_up: false, ..self }
     }
 
     /// Reads a header: which packets the window has, or what cannot be.

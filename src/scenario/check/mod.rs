@@ -222,6 +222,9 @@ impl Checker<'_> {
                 self.number(&xor.source, 1..=100);
                 self.number(&xor.interleave, 1..=100);
             }
+            Fec::Adaptive(code) => {
+                self.written(&code.worth, ByteSize::new(1_000), ByteSize::new(100_000_000));
+            }
             Fec::ReedSolomon(code) => {
                 if let Some(per_frame) = &code.per_frame {
                     self.float(per_frame.percent.value, &per_frame.percent, 0.1..=400.0, "");

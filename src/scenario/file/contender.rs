@@ -96,6 +96,8 @@ pub struct Udp {
     pub fec: Fec,
     /// Whether lost packets are sent again. Default `"never"`.
     pub retransmit: Retransmit,
+    /// What answers a receiver that asks for lost packets. Default `"source"`.
+    pub answer: Answer,
     /// What becomes of frames that are out of date before they are sent. Default `"drop"`.
     pub stale: Stale,
     /// How the sending rate is controlled. Default `"none"`; a contender without congestion control is
@@ -116,6 +118,7 @@ impl Default for Udp {
             datagram: At::default_of(1200),
             fec: Fec::default(),
             retransmit: Retransmit::default(),
+            answer: Answer::default(),
             stale: Stale::default(),
             rate: RateControl::default(),
             pace: None,
@@ -135,6 +138,18 @@ pub enum Retransmit {
     Deadline,
     /// Always, until they arrive.
     Always,
+}
+
+/// What answers a receiver that asks for lost packets (hybrid ARQ).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// The packets themselves (type I).
+    #[default]
+    Source,
+    /// As many fresh repair packets as are missing (type II, incremental redundancy); the packets
+    /// themselves where the code cannot make any.
+    Repair,
 }
 
 /// How the sending rate is controlled.
@@ -167,6 +182,23 @@ pub enum Fec {
     Rlc(Rlc),
     /// A streaming code over several frames: bursts over whole frames are repaired some frames later.
     Streaming(Streaming),
+    /// As much redundancy as is worth its bytes, from the losses that the receiver reports.
+    Adaptive(Adaptive),
+}
+
+/// As much redundancy as is worth its bytes.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Adaptive {
+    /// What a frame in time is worth: repair packets are sent as long as what they add to its chance,
+    /// times this, is more than their bytes. From 1 kB to 100 MB, default `"250kB"`.
+    pub worth: At<ByteSize>,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        Self { worth: At::default_of(crate::fec::adaptive::Adaptive::default().worth()) }
+    }
 }
 
 /// Every packet several times.

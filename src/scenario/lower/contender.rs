@@ -2,6 +2,7 @@
 
 use super::{Lower, Neighbour, Protocol};
 use crate::fec::Scheme;
+use crate::fec::adaptive::Adaptive;
 use crate::fec::reed_solomon::{PerFrame, PerPackets};
 use crate::fec::repeat::Repeat;
 use crate::fec::rlc::Rlc;
@@ -79,6 +80,10 @@ impl Lower<'_> {
                 written::Retransmit::Deadline => transport::Retransmit::Deadline,
                 written::Retransmit::Always => transport::Retransmit::Always,
             },
+            answer: match udp.answer {
+                written::Answer::Source => transport::Answer::Source,
+                written::Answer::Repair => transport::Answer::Repair,
+            },
             stale: stale(udp.stale),
             rate: match (udp.rate, udp.pace.as_ref().map(|pace| pace.value).or(share)) {
                 (RateControl::None, _) | (RateControl::Fixed, None) => Rate::None,
@@ -114,6 +119,7 @@ impl Lower<'_> {
                 };
                 (code.map(Scheme::Xor), xor.source.span())
             }
+            Fec::Adaptive(code) => (Adaptive::new(code.worth.value).map(Scheme::Adaptive), code.worth.span()),
             Fec::ReedSolomon(code) => match (&code.source, &code.repair, &code.per_frame) {
                 (Some(source), Some(repair), _) => (
                     PerPackets::new(source.value, repair.value, after(code.flush_after()))
@@ -156,5 +162,49 @@ const fn stale(stale: Stale) -> endpoint::Stale {
     match stale {
         Stale::Drop => endpoint::Stale::Drop,
         Stale::Keep => endpoint::Stale::Keep,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::source::Sources;
+    use crate::scenario::{Scenario, parse};
+
+    const SCENARIO: &str = r#"
+        duration = "10s"
+        [traffic.down.screen]
+        constant = { rate = "30Hz", size = "5kB" }
+        [path.down]
+        [path.up]
+        [contender.udp]
+        udp = {}
+    "#;
+
+    /// What the code is called that `fec` stands for.
+    fn code(fec: &str) -> String {
+        let sets = [format!("contender.udp.udp.fec.{fec}")];
+        let draft = parse(Sources::built_in("a.toml", SCENARIO), &sets).expect("nothing is wrong");
+        let scenario = Scenario::new(&draft).expect("no other file is named");
+        match &scenario.contenders[0].protocol {
+            Protocol::Udp { scheme, .. } => scheme.to_string(),
+            Protocol::Tcp(_) => panic!("this is UDP"),
+        }
+    }
+
+    #[test]
+    fn codes_over_windows_have_the_parameters_that_are_written() {
+        for (fec, expected) in [
+            ("rlc={ window = 16, step = 4 }", "rlc 16, 1 per 4"),
+            ("rlc={ window = 64, code-rate = 0.7, density = 7 }", "rlc 64, 3 per 7, density 7"),
+            ("rlc={ window = 8, code-rate = 0.1 }", "rlc 8, 9 per 1"),
+            ("streaming={ percent = 50 }", "streaming 50 % over 3 frames, at least 1"),
+            (
+                "streaming={ delay = 1, percent = 20, minimum = 0 }",
+                "streaming 20 % over 1 frames, at least 0",
+            ),
+        ] {
+            assert_eq!(code(fec), expected);
+        }
     }
 }

@@ -22,6 +22,8 @@ const TABLES: &[(&[&str], &[&[&str]])] = &[
     (&["*", "*", "udp", "fec", "unequal", "*"], CODES),
     (&["*", "*", "udp", "fec", "unequal", "*", "reed-solomon"], BLOCKS),
     (&["*", "*", "udp", "fec", "unequal", "*", "raptorq"], FOUNTAIN),
+    (&["*", "*", "udp", "fec", "rlc"], RATES),
+    (&["*", "*", "udp", "fec", "unequal", "*", "rlc"], RATES),
     (&["channel", "*"], &[&["two-state"], &["periodic"], &["scheduled"]]),
     (&["path", "*", "jitter"], &[&["uniform"], &["normal"], &["pareto"], &["gamma"]]),
     (&["path", "*", "loss"], &[&["iid"], &["gilbert"], &["gilbert-elliott"], &["channel"], &["trace"]]),
@@ -46,9 +48,12 @@ const CODES: &[&[&str]] = &[
     &["raptorq"],
     &["webrtc"],
     &["loss-tolerant"],
+    &["rlc"],
+    &["streaming"],
     &["unequal"],
     &["adaptive"],
 ];
+const RATES: &[&[&str]] = &[&["step"], &["code-rate"]];
 const BLOCKS: &[&[&str]] = &[&["source", "repair", "flush", "interleave", "partial"], &["per-frame"]];
 const FOUNTAIN: &[&[&str]] = &[&["source", "repair", "flush"], &["per-frame"]];
 const CHAINS: &[&[&str]] = &[&["p", "r"], &["loss", "burst"]];

@@ -48,6 +48,17 @@ impl Checker<'_> {
                 let most = Bitrate::from_bps(100_000_000_000);
                 self.written(&thresholds.rate, Bitrate::from_bps(0), most);
             }
+            Fec::Rlc(code) => {
+                self.number(&code.window, 1..=1024);
+                self.number(&code.density, 0..=15);
+                code.step.iter().for_each(|step| self.number(step, 1..=10_000));
+                code.code_rate.iter().for_each(|rate| self.float(rate.value, rate, 0.1..=0.999, ""));
+            }
+            Fec::Streaming(code) => {
+                self.number(&code.delay, 0..=8);
+                self.number(&code.percent, 0..=255);
+                self.number(&code.minimum, 0..=100);
+            }
             Fec::Unequal(classes) => self.unequal(classes),
         }
     }

@@ -373,6 +373,11 @@ mod tests {
             ],
             &["contender.udp.udp.fec.xor-2d={ columns = 254, rows = 16, layout = \"staircase\" }"],
             &["contender.udp.udp.fec.xor-2d={ columns = 2, rows = 2, pause = \"1s\" }"],
+            &["contender.udp.udp.fec.rlc={ window = 1024, step = 10000, density = 0 }"],
+            &["contender.udp.udp.fec.rlc={ window = 1, code-rate = 0.1 }"],
+            &["contender.udp.udp.fec.rlc={ window = 1, code-rate = 0.999 }"],
+            &["contender.udp.udp.fec.streaming={ delay = 8, percent = 255, minimum = 0 }"],
+            &["contender.udp.udp.fec.streaming={ delay = 0, percent = 0, minimum = 100 }"],
             &[
                 "contender.udp.udp.fec=none",
                 "contender.udp.udp.rate=fixed",
@@ -498,6 +503,30 @@ mod tests {
             (
                 &["contender.udp.udp.fec.xor-2d={ columns = 10, rows = 5, pause = \"2s\" }"],
                 "2s is out of range: must be from 1ns to 1s",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 1025, step = 4 }"],
+                "1025 is out of range: must be from 1 to 1024",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 16, step = 0 }"],
+                "0 is out of range: must be from 1 to 10000",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 16, code-rate = 1 }"],
+                "1 is out of range: must be from 0.1 to 0.999",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 16, step = 4, density = 16 }"],
+                "16 is out of range: must be from 0 to 15",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 16 }"],
+                "one of `step`, `code-rate` is missing: exactly one is needed here",
+            ),
+            (
+                &["contender.udp.udp.fec.streaming={ delay = 9, percent = 50 }"],
+                "9 is out of range: must be from 0 to 8",
             ),
             (
                 &["contender.\"a b\".tcp={}"],

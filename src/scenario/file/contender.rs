@@ -233,6 +233,10 @@ pub enum Fec {
     /// Reed–Solomon by frame as in the loss tolerant mode of Citrix's EDT: where the link is lossy, long and
     /// fast.
     LossTolerant(LossTolerant),
+    /// Random linear combinations over a sliding window (RFC 8681): no block to wait for the end of.
+    Rlc(Rlc),
+    /// A streaming code over several frames: bursts over whole frames are repaired some frames later.
+    Streaming(Streaming),
     /// A code of its own for each class of packets.
     Unequal(Unequal),
     /// As much redundancy as is worth its bytes, from the losses that the receiver reports.
@@ -448,6 +452,47 @@ pub struct Unequal {
     /// For a person's input. Default: as for `key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<At<Box<Fec>>>,
+}
+
+/// A sliding window, with `step` or `code-rate`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Rlc {
+    /// How many of the last source packets a repair packet covers. From 1 to 1024.
+    pub window: At<u32>,
+    /// After how many source packets there is a repair packet. From 1 to 10000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<At<u32>>,
+    /// The share of source packets among all packets, to four places; repair packets are spread evenly.
+    /// From 0.1 to 0.999.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_rate: Option<At<f64>>,
+    /// How many sixteenths of the packets in the window a repair packet combines, less one. From 0 to 15,
+    /// default 15: all of them. Less saves work with long windows, and repairs less with short ones.
+    #[serde(default = "default_density")]
+    pub density: At<u32>,
+}
+
+/// Several frames together.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Streaming {
+    /// After how many further frames a burst is to be repaired. From 0 to 8, default 3.
+    #[serde(default = "default_delay")]
+    pub delay: At<u32>,
+    /// Repair packets as a share of the frame's source packets, rounded up. From 0 to 255, in percent.
+    pub percent: At<u32>,
+    /// The fewest repair packets that a frame gets. From 0 to 100, default 1.
+    #[serde(default = "default_count")]
+    pub minimum: At<u32>,
+}
+
+fn default_density() -> At<u32> {
+    At::default_of(15)
+}
+
+fn default_delay() -> At<u32> {
+    At::default_of(3)
 }
 
 fn default_count() -> At<u32> {

@@ -7,6 +7,8 @@ use crate::fec::raptorq::RaptorQ;
 use crate::fec::red::Red;
 use crate::fec::reed_solomon::{Partial, PerFrame, PerPackets};
 use crate::fec::repeat::Repeat;
+use crate::fec::rlc::Rlc;
+use crate::fec::streaming::Streaming;
 use crate::fec::unequal::Unequal;
 use crate::fec::xor::Xor;
 use crate::fec::xor_2d::{Layout, Xor2d};
@@ -73,6 +75,15 @@ impl Lower<'_> {
                     rate: written.rate.value,
                 });
             }
+            Fec::Rlc(code) => match rlc(code) {
+                Some(rlc) => (rlc.map(Scheme::Rlc), code.window.span()),
+                None => return Scheme::None,
+            },
+            Fec::Streaming(code) => (
+                Streaming::new(code.delay.value, code.percent.value, code.minimum.value)
+                    .map(Scheme::Streaming),
+                code.percent.span(),
+            ),
             Fec::Unequal(classes) => return self.unequal(classes),
         };
         scheme.unwrap_or_else(|invalid| {
@@ -111,6 +122,19 @@ fn per_packets(code: &ReedSolomon, source: u32, repair: u32) -> Result<PerPacket
     let interleave = code.interleave.as_ref().map_or(1, |blocks| blocks.value);
     let block = PerPackets::new(source, repair, code.flush_after().after())?;
     Ok(block.interleaved(interleave)?.with_partial(partial))
+}
+
+/// The window code; none where nothing says how many repair packets it has.
+fn rlc(code: &written::Rlc) -> Option<Result<Rlc, InvalidScheme>> {
+    let (source, repair) = match (&code.step, &code.code_rate) {
+        (Some(step), _) => (step.value, 1),
+        (None, Some(rate)) => {
+            let source = (rate.value * 10_000.0).round() as u32;
+            (source, 10_000_u32.saturating_sub(source))
+        }
+        (None, None) => return None,
+    };
+    Some(Rlc::new(code.window.value, source, repair, code.density.value))
 }
 
 fn per_frame(frame: &written::PerFrame) -> Result<PerFrame, InvalidScheme> {

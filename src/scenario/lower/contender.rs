@@ -96,3 +96,47 @@ const fn stale(stale: Stale) -> endpoint::Stale {
         Stale::Keep => endpoint::Stale::Keep,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::source::Sources;
+    use crate::scenario::{Scenario, parse};
+
+    const SCENARIO: &str = r#"
+        duration = "10s"
+        [traffic.down.screen]
+        constant = { rate = "30Hz", size = "5kB" }
+        [path.down]
+        [path.up]
+        [contender.udp]
+        udp = {}
+    "#;
+
+    /// What the code is called that `fec` stands for.
+    fn code(fec: &str) -> String {
+        let sets = [format!("contender.udp.udp.fec.{fec}")];
+        let draft = parse(Sources::built_in("a.toml", SCENARIO), &sets).expect("nothing is wrong");
+        let scenario = Scenario::new(&draft).expect("no other file is named");
+        match &scenario.contenders[0].protocol {
+            Protocol::Udp { scheme, .. } => scheme.to_string(),
+            Protocol::Tcp(_) => panic!("this is UDP"),
+        }
+    }
+
+    #[test]
+    fn codes_over_windows_have_the_parameters_that_are_written() {
+        for (fec, expected) in [
+            ("rlc={ window = 16, step = 4 }", "rlc 16, 1 per 4"),
+            ("rlc={ window = 64, code-rate = 0.7, density = 7 }", "rlc 64, 3 per 7, density 7"),
+            ("rlc={ window = 8, code-rate = 0.1 }", "rlc 8, 9 per 1"),
+            ("streaming={ percent = 50 }", "streaming 50 % over 3 frames, at least 1"),
+            (
+                "streaming={ delay = 1, percent = 20, minimum = 0 }",
+                "streaming 20 % over 1 frames, at least 0",
+            ),
+        ] {
+            assert_eq!(code(fec), expected);
+        }
+    }
+}

@@ -15,6 +15,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use framehawk_sim::scenario::problem::Problems;
 
+mod bench;
+mod conduct;
 mod explain;
 mod output;
 mod progress;
@@ -22,6 +24,7 @@ mod run;
 mod scenario;
 mod schema;
 mod selection;
+mod shell;
 
 /// Over this link, for this traffic: what does the person at the screen see under TCP, what under UDP
 /// with error correction, and what does it cost in bytes?
@@ -35,6 +38,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Bench(bench::Bench),
     Scenario(scenario::Scenario),
     Schema(schema::Schema),
     Explain(explain::Explain),
@@ -106,6 +110,7 @@ impl Cli {
         match self.command {
             None => output::print(FIRST_STEPS),
             Some(Command::Run(run)) => return run.run(),
+            Some(Command::Bench(bench)) => return bench.run(),
             Some(Command::Scenario(scenario)) => scenario.run(),
             Some(Command::Schema(schema)) => schema.run(),
             Some(Command::Explain(explain)) => explain.run(),

@@ -27,17 +27,59 @@ fn hint(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 
-/// The names of all strategies, in the order of the text.
-pub fn names() -> Vec<String> {
-    entries().into_iter().map(|(name, _)| name).collect()
+/// A strategy as a scenario writes a contender.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Strategy {
+    /// Its name.
+    pub name: String,
+    /// What is in its table: `udp = { … }`.
+    pub table: toml::Table,
 }
 
-/// Every strategy with its table (`udp = { … }`), in the order of the text.
-pub fn entries() -> Vec<(String, toml::Table)> {
+impl Strategy {
+    /// The strategy as a `[contender.NAME]` table, to be put into a scenario.
+    pub fn to_text(&self) -> String {
+        let entries = self.table.iter().map(|(key, value)| {
+            let inside = value.as_table().map_or_else(|| value.to_string(), inline);
+            format!("{key} = {inside}\n")
+        });
+        format!("[contender.{}]\n{}", self.name, entries.collect::<String>())
+    }
+}
+
+/// A table in one line, as people write it: `{ fec.xor.source = 10, rate = "fixed" }`.
+fn inline(table: &toml::Table) -> String {
+    let entry = |(key, value): (&String, &toml::Value)| {
+        let (mut path, mut value) = (key.clone(), value);
+        while let Some((inner, only)) = only_entry(value) {
+            path = format!("{path}.{inner}");
+            value = only;
+        }
+        let inside = value.as_table().map_or_else(|| value.to_string(), inline);
+        format!("{path} = {inside}")
+    };
+    let entries: Vec<String> = table.iter().map(entry).collect();
+    if entries.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", entries.join(", ")) }
+}
+
+/// What a table with a single entry has in it.
+fn only_entry(value: &toml::Value) -> Option<(&String, &toml::Value)> {
+    value.as_table().filter(|table| table.len() == 1)?.iter().next()
+}
+
+/// All strategies, in the order of the text.
+pub fn strategies() -> Vec<Strategy> {
     // The text is a constant, and a test reads it.
     let text: toml::Table = TEXT.parse().unwrap_or_default();
     let contenders = text.get("contender").and_then(toml::Value::as_table).cloned().unwrap_or_default();
-    contenders.into_iter().filter_map(|(name, entry)| Some((name, entry.as_table()?.clone()))).collect()
+    let strategy =
+        |(name, entry): (String, toml::Value)| Some(Strategy { name, table: entry.as_table()?.clone() });
+    contenders.into_iter().filter_map(strategy).collect()
+}
+
+/// The names of all strategies, in the order of the text.
+pub fn names() -> Vec<String> {
+    strategies().into_iter().map(|strategy| strategy.name).collect()
 }
 
 /// The strategies that `words` name, each once: one of the catalogue, one of a scenario's `own`
@@ -93,10 +135,19 @@ mod tests {
 
     #[test]
     fn no_two_strategies_are_the_same() {
-        let entries = entries();
-        for (index, (name, entry)) in entries.iter().enumerate() {
-            let twin = entries[..index].iter().find(|(_, other)| other == entry);
-            assert!(twin.is_none(), "{name} is {twin:?}");
+        let all = strategies();
+        for (index, one) in all.iter().enumerate() {
+            let twin = all[..index].iter().find(|other| other.table == one.table);
+            assert!(twin.is_none(), "{one:?} is {twin:?}");
+        }
+    }
+
+    #[test]
+    fn a_strategy_as_text_reads_back_as_itself() {
+        for strategy in strategies() {
+            let text = strategy.to_text();
+            let again: toml::Table = text.parse().unwrap();
+            assert_eq!(again["contender"][&strategy.name].as_table(), Some(&strategy.table), "{text}");
         }
     }
 

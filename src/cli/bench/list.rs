@@ -32,17 +32,6 @@ pub(super) fn bursts(text: &str) -> Result<List<f64>, String> {
     Ok(List { values, text: text.to_owned() })
 }
 
-/// How many seeds, or from which to which: `20`, `1..20`.
-pub(super) fn seeds(text: &str) -> Result<(u64, u64), String> {
-    match text.trim().parse::<u64>() {
-        Ok(0) => Err("at least one seed is needed".to_owned()),
-        Ok(count) => crate::cli::selection::seed_range(&format!("1..{count}")),
-        Err(_) => {
-            crate::cli::selection::seed_range(text).map_err(|error| format!("{error}; or how many: 20"))
-        }
-    }
-}
-
 /// A number without a unit has that of the next one with a unit; a 0 needs none.
 fn quantities<T: Written>(text: &str, usual: &str, example: &str) -> Result<List<T>, String> {
     let mut values = Vec::new();
@@ -104,14 +93,5 @@ mod tests {
         }
         assert!(durations::<Duration>("20,100").unwrap_err().contains("`100` has no unit"));
         assert!(bursts("iid,four").unwrap_err().contains("`four`"));
-    }
-
-    #[test]
-    fn seeds_are_a_number_or_a_range() {
-        assert_eq!(seeds("20"), Ok((1, 20)));
-        assert_eq!(seeds("5..9"), Ok((5, 9)));
-        for wrong in ["0", "x", "", "9..5", "100001"] {
-            assert!(seeds(wrong).is_err(), "{wrong:?}");
-        }
     }
 }

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::{Exit, Failure};
 
+mod cpu;
 mod list;
 mod strategy;
 

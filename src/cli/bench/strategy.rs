@@ -8,13 +8,14 @@ use framehawk_sim::lab::grid::{Axes, Grid, GridOutcome, InvalidAxes};
 use framehawk_sim::report::bench::json::BenchReport;
 use framehawk_sim::report::bench::{csv, table};
 use framehawk_sim::scenario::source::Sources;
-use framehawk_sim::scenario::{Lineup, parse};
+use framehawk_sim::scenario::{Contender, Lineup, Protocol, parse};
 use framehawk_sim::time::Duration;
 use framehawk_sim::units::Probability;
 
-use super::list::{List, bursts, durations, seeds, shares};
+use super::cpu;
+use super::list::{List, bursts, durations, shares};
 use crate::cli::conduct::Manner;
-use crate::cli::selection::find;
+use crate::cli::selection::{find, seeds};
 use crate::cli::shell::quoted;
 use crate::cli::{Exit, Failure, output};
 
@@ -54,6 +55,9 @@ pub(super) struct Strategy {
     /// What is printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Measures what each code takes in processor time on this machine; in the table only
+    #[arg(long)]
+    cpu: bool,
     #[command(flatten)]
     manner: Manner,
 }
@@ -114,7 +118,8 @@ impl Strategy {
         match self.format {
             Format::Table => {
                 let short = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
-                table::draw(short, grid.base.file.duration.value, outcome, None, output::look())
+                let cpu = self.cpu.then(|| cpu_times(grid));
+                table::draw(short, grid.base.file.duration.value, outcome, cpu.as_deref(), output::look())
             }
             Format::Json => {
                 BenchReport::new(name.to_owned(), &self.sets, command.to_owned(), outcome).to_text()
@@ -142,6 +147,16 @@ impl Strategy {
         self.sets.iter().for_each(|set| add("set", set));
         words.join(" ")
     }
+}
+
+/// The microseconds that each strategy's code takes a frame; none for TCP, which has no code.
+fn cpu_times(grid: &Grid) -> Vec<Option<f64>> {
+    let strategies = grid.cells.first().map_or(&[][..], |cell| &cell.scenario.contenders);
+    let time = |strategy: &Contender| match &strategy.protocol {
+        Protocol::Udp { scheme, .. } => Some(cpu::micros_per_frame(scheme)),
+        Protocol::Tcp(_) => None,
+    };
+    strategies.iter().map(time).collect()
 }
 
 /// The names of the scenario's own contenders. Where it is wrong, its errors come when it is read with

@@ -52,10 +52,21 @@ pub fn draw(
         push(&mut text, look, BOLD, &place(&cell.place, cell.deadline, dot));
         text.push_str(&rows(cell, cpu, look));
     }
-    text.push_str(
-        "* on the Pareto front: no other strategy has as many frames on time for less, or more for as little\n",
-    );
+    text.push_str(FRONT);
     text
+}
+
+/// What the stars mean.
+const FRONT: &str =
+    "* on the Pareto front: no other strategy has as many frames on time for less, or more for as little\n";
+
+/// The table of the strategies at these places of a cell.
+pub fn excerpt(cell: &CellOutcome, chosen: &[usize], look: Look) -> String {
+    let mut part = cell.clone();
+    part.outcome.contenders =
+        chosen.iter().filter_map(|&one| cell.outcome.contenders.get(one).cloned()).collect();
+    part.front = chosen.iter().filter_map(|&one| cell.front.get(one).copied()).collect();
+    rows(&part, None, look) + FRONT
 }
 
 /// `loss 5 % in bursts of 4 · RTT 100 ms · deadline 150 ms`.

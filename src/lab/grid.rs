@@ -292,3 +292,93 @@ impl Progress for Part<'_> {
         self.whole.advance(self.before + done, self.all);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::impair::config::LossModel;
+    use crate::lab::catalogue;
+    use crate::scenario::built_in;
+
+    fn percent(value: f64) -> Probability {
+        Probability::new(value / 100.0).unwrap()
+    }
+
+    fn grid(base: &str, sets: &[&str], axes: &Axes) -> Grid {
+        let base = built_in::find(built_in::SCENARIOS, base).unwrap();
+        let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+        let chosen = ["none".to_owned(), "rs-10-3".to_owned()];
+        let lineup = Lineup { name: catalogue::NAME, text: catalogue::TEXT, chosen: &chosen };
+        let sources = Sources::built_in(base.name, base.text);
+        Grid::new(&sources, &sets, &lineup, &axes.places().unwrap())
+            .unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    #[test]
+    fn the_places_are_all_combinations_in_their_order_and_no_loss_has_no_bursts() {
+        let axes = Axes {
+            loss: vec![percent(0.0), percent(5.0)],
+            burst: vec![1.0, 4.0],
+            round_trip: vec![Duration::from_millis(20), Duration::from_millis(100)],
+        };
+        let places = axes.places().unwrap();
+        let place = |loss, burst, trip| Place {
+            loss: Some(percent(loss)),
+            burst,
+            round_trip: Some(Duration::from_millis(trip)),
+        };
+        let expected = [
+            place(0.0, None, 20),
+            place(0.0, None, 100),
+            place(5.0, None, 20),
+            place(5.0, None, 100),
+            place(5.0, Some(4.0), 20),
+            place(5.0, Some(4.0), 100),
+        ];
+        assert_eq!(places, expected);
+        assert_eq!(Axes::default().places().unwrap(), [Place::default()]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let error = |loss: &[f64], burst: &[f64]| {
+            let loss = loss.iter().map(|&loss| percent(loss)).collect();
+            Axes { loss, burst: burst.to_vec(), round_trip: Vec::new() }.places().unwrap_err()
+        };
+        assert_eq!(error(&[], &[4.0]), InvalidAxes::BurstWithoutLoss);
+        assert_eq!(error(&[5.0], &[0.5]), InvalidAxes::Burst(0.5));
+        assert!(matches!(error(&[5.0], &[f64::NAN]), InvalidAxes::Burst(_)));
+        // Two of three lost is the most that bursts of two allow.
+        assert_eq!(error(&[70.0], &[2.0]), InvalidAxes::Unreachable { loss: percent(70.0), burst: 2.0 });
+        let long = Axes { round_trip: vec![Duration::from_secs(121)], ..Axes::default() };
+        assert_eq!(long.places().unwrap_err(), InvalidAxes::RoundTrip(Duration::from_secs(121)));
+    }
+
+    #[test]
+    fn a_cell_sets_both_directions_and_deadlines_keep_their_slack() {
+        let axes =
+            Axes { loss: vec![percent(5.0)], burst: vec![4.0], round_trip: vec![Duration::from_millis(200)] };
+        let cell = grid("cafe-wifi", &["traffic.down.screen.deadline=78ms"], &axes).cells.remove(0);
+        for link in [&cell.scenario.path.down, &cell.scenario.path.up] {
+            assert_eq!(link.delay, Duration::from_millis(100));
+            let loss = link.loss.as_ref().map(|loss| &loss.model);
+            assert!(matches!(loss, Some(LossModel::GilbertElliott(_))), "{loss:?}");
+        }
+        // 60 ms beyond the 18 ms there; the keys up keep their 82 ms.
+        assert_eq!(cell.deadline, Some(Duration::from_millis(160)));
+        let names: Vec<&str> = cell.scenario.contenders.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["none", "rs-10-3"]);
+    }
+
+    #[test]
+    fn a_code_from_outside_joins_every_cell_like_another_strategy() {
+        let axes = Axes { loss: vec![percent(1.0), percent(2.0)], ..Axes::default() };
+        let mut grid = grid("bench", &[], &axes);
+        grid.add("mine", "rs-10-3", &Scheme::None);
+        grid.add("orphan", "nobody", &Scheme::None);
+        for cell in &grid.cells {
+            assert_eq!(cell.scenario.contenders.len(), 3);
+            assert_eq!(cell.scenario.contenders[2].name, "mine");
+        }
+    }
+}

@@ -22,8 +22,8 @@ use super::search::{Question, Search, SearchError, Tried, has_code, retransmits}
 /// On how many seeds the search looks.
 const SEARCH_SEEDS: u64 = 8;
 
-/// What repair may cost more before it counts as dearer, in points: nobody feels half a percent of bytes.
-const SAME_COST: f64 = 0.5;
+/// Differences in frames or in bytes that nobody feels, in points.
+const SAME: f64 = 0.5;
 
 /// The answer.
 #[derive(Clone, Debug)]
@@ -81,7 +81,6 @@ struct Finalist<'a> {
     /// The 95 % interval of the gain.
     sure: Option<(f64, f64)>,
     gains: Vec<f64>,
-    costs: Vec<f64>,
 }
 
 impl<'a> Finalist<'a> {
@@ -95,7 +94,6 @@ impl<'a> Finalist<'a> {
             cost: outcome.mean(COST)?,
             sure: outcome.summary(GAIN)?.interval,
             gains: values(GAIN)?,
-            costs: values(COST)?,
         })
     }
 
@@ -103,37 +101,37 @@ impl<'a> Finalist<'a> {
         &self.tried.strategy.name
     }
 
-    /// Whether it is not shown to have fewer frames on time than `best`.
-    fn may_give_as_much_as(&self, best: &Self) -> bool {
-        paired_difference(&self.gains, &best.gains)
-            .is_none_or(|(mean, interval)| mean >= 0.0 || !interval.excludes(0.0))
+    /// Whether it has about as many frames on time as `best`: not shown to have fewer, and not much fewer
+    /// where seeds are too few to show anything.
+    fn gives_as_much_as(&self, best: &Self) -> bool {
+        let shown = paired_difference(&self.gains, &best.gains);
+        best.gain - self.gain <= SAME && shown.is_none_or(|(_, interval)| !interval.excludes(0.0))
+            || self.gain >= best.gain
     }
 
-    /// Whether it is not shown to cost more than `least`, or not so much that it matters.
-    fn may_cost_as_little_as(&self, least: &Self) -> bool {
-        self.cost <= least.cost + SAME_COST
-            || paired_difference(&self.costs, &least.costs)
-                .is_none_or(|(_, interval)| !interval.excludes(0.0))
+    /// Whether it costs about as little as `least`.
+    fn costs_as_little_as(&self, least: &Self) -> bool {
+        self.cost <= least.cost + SAME
     }
 }
 
 /// The right one and whether it reaches the target; none where there is nothing within the budget.
 ///
-/// Where some reach the target, it is the cheapest of them; and of those that may cost as little, the
-/// simplest. Where none does, it is the one with the most frames on time; and of those that may give as
+/// Where some reach the target, it is the cheapest of them; and of those that cost about as little, the
+/// simplest. Where none does, it is the one with the most frames on time; and of those that give about as
 /// much, the cheapest.
 fn choose(finalists: &[Finalist<'_>], question: &Question<'_>) -> Option<(usize, bool)> {
     let within = || (0..finalists.len()).filter(|&one| finalists[one].cost <= question.budget);
-    let reaching = || within().filter(|&one| finalists[one].gain >= question.target);
+    let reaching = || within().filter(|&one| question.reached_by(finalists[one].gain));
     let by = |value: fn(&Finalist<'_>) -> f64| {
         move |a: &usize, b: &usize| value(&finalists[*a]).total_cmp(&value(&finalists[*b]))
     };
     if let Some(least) = reaching().min_by(by(|one| one.cost)) {
-        let equals = reaching().filter(|&one| finalists[one].may_cost_as_little_as(&finalists[least]));
+        let equals = reaching().filter(|&one| finalists[one].costs_as_little_as(&finalists[least]));
         return equals.min_by_key(|&one| finalists[one].tried.complexity).map(|one| (one, true));
     }
     let best = within().max_by(by(|one| one.gain))?;
-    let equals = within().filter(|&one| finalists[one].may_give_as_much_as(&finalists[best]));
+    let equals = within().filter(|&one| finalists[one].gives_as_much_as(&finalists[best]));
     equals.min_by(by(|one| one.cost)).map(|one| (one, false))
 }
 
@@ -180,7 +178,7 @@ fn reason(finalists: &[Finalist<'_>], choice: usize, reached: bool, question: &Q
 
 /// What a code would cost, where one reaches the target too.
 fn cheapest_code(finalists: &[Finalist<'_>], question: &Question<'_>) -> String {
-    let codes = finalists.iter().filter(|one| has_code(&one.tried.strategy) && one.gain >= question.target);
+    let codes = finalists.iter().filter(|one| has_code(&one.tried.strategy) && question.reached_by(one.gain));
     codes.min_by(|a, b| a.cost.total_cmp(&b.cost)).map_or_else(String::new, |code| {
         format!(" The cheapest code that gets there, {}, takes {}.", code.name(), percent(code.cost))
     })
@@ -204,7 +202,7 @@ fn plain_ones(finalists: &[Finalist<'_>]) -> String {
 
 /// What would reach the target for more.
 fn beyond(finalists: &[Finalist<'_>], question: &Question<'_>) -> String {
-    let dear = finalists.iter().filter(|one| one.cost > question.budget && one.gain >= question.target);
+    let dear = finalists.iter().filter(|one| one.cost > question.budget && question.reached_by(one.gain));
     dear.min_by(|a, b| a.cost.total_cmp(&b.cost)).map_or_else(
         || " Nothing that was tried reaches it for more bytes either.".to_owned(),
         |one| format!(" {} reaches it for {}.", one.name(), percent(one.cost)),

@@ -144,14 +144,14 @@ fn reason(finalists: &[Finalist<'_>], choice: usize, reached: bool, question: &Q
     let first = match (reached, code, retransmits(&chosen.tried.strategy)) {
         (true, false, false) => format!("No error correction is needed: without any, {gives}."),
         (true, false, true) => format!(
-            "Retransmission alone is the better choice: {gives}, for {} more bytes.{}",
-            percent(chosen.cost),
+            "Retransmission alone is the better choice: {gives}, for {}.{}",
+            bytes(chosen.cost),
             cheapest_code(finalists, question)
         ),
         (true, true, _) => format!(
-            "{} is the cheapest that reaches {target}: {gives}, for {} more bytes.{}",
+            "{} is the cheapest that reaches {target}: {gives}, for {}.{}",
             chosen.name(),
-            percent(chosen.cost),
+            bytes(chosen.cost),
             plain_ones(finalists)
         ),
         (false, ..) => {
@@ -161,8 +161,8 @@ fn reason(finalists: &[Finalist<'_>], choice: usize, reached: bool, question: &Q
                 (true, _) => chosen.name().to_owned(),
             };
             format!(
-                "Nothing that costs at most {budget} more bytes reaches {target}. The best choice is {what}: {gives}, for {} more bytes.{}",
-                percent(chosen.cost),
+                "Nothing that costs at most {budget} more bytes reaches {target}. The best choice is {what}: {gives}, for {}.{}",
+                bytes(chosen.cost),
                 beyond(finalists, question)
             )
         }
@@ -214,6 +214,10 @@ fn interval(finalist: &Finalist<'_>) -> String {
         Some((low, high)) if low != high => format!(" (95 %: {low} to {high})"),
         _ => String::new(),
     }
+}
+
+fn bytes(cost: f64) -> String {
+    if cost < 0.005 { "no more bytes".to_owned() } else { format!("{} more bytes", percent(cost)) }
 }
 
 /// With two digits behind the point: a target is missed by less than a tenth, too.

@@ -97,8 +97,7 @@ impl<'a> Search<'a> {
         conduct: &Conduct<'a>,
     ) -> Result<Self, SearchError> {
         let mut search = Self { question, conduct: *conduct, seeds, tried: Vec::new(), done: 0 };
-        let catalogue = catalogue::strategies().into_iter().zip(0..);
-        search.attempt(catalogue.map(|(strategy, place)| (strategy, place)).collect())?;
+        search.attempt(catalogue::strategies().into_iter().zip(0..).collect())?;
         for _ in 0..ROUNDS {
             let steps = search.steps();
             if !steps.is_empty() {

@@ -125,8 +125,8 @@ fn rows(outcome: &Outcome, look: Look) -> String {
     let lines = lines(&columns);
     let indent = " ".repeat(name_width + 2);
     let mut text = String::new();
-    for row in 0..2 {
-        push(&mut text, look, BOLD, &format!("{indent}{}", lines[row]));
+    for heading in &lines[..2] {
+        push(&mut text, look, BOLD, &format!("{indent}{heading}"));
     }
     for (index, contender) in outcome.contenders.iter().enumerate() {
         let mark = mark(contender, look);

@@ -93,7 +93,8 @@ fn sweep(criterion: &mut Criterion) {
 fn round(scheme: &Scheme) -> u32 {
     match scheme {
         Scheme::Xor(xor) => u32::from(xor.columns()) * u32::from(xor.rows()),
-        Scheme::ReedSolomon(block) => u32::from(block.source()),
+        Scheme::Xor2d(xor) => u32::from(xor.columns()) * u32::from(xor.rows()),
+        Scheme::ReedSolomon(block) => u32::from(block.source()) * u32::from(block.interleave()),
         _ => 20,
     }
 }
@@ -112,6 +113,7 @@ fn encode<S: Symbol>(
             frame_end: esi + 1 == first + symbols.len() as u32,
             priority: Priority::Delta,
             deadline: Time::NEVER,
+            size: 1200,
         };
         black_box(encoder.push_source(Time::ZERO, &meta, symbol));
         while let Some(repair) = encoder.poll_repair(Time::ZERO) {
@@ -147,7 +149,11 @@ fn decode<S: Symbol>(
 
 /// The first source packets of each block, as many as the code can bear to lose.
 fn losses(scheme: &Scheme, repairs: &[Repair<Bytes>]) -> BTreeSet<u32> {
-    let stride = if let Scheme::Xor(xor) = scheme { usize::from(xor.columns()) } else { 1 };
+    let stride = match scheme {
+        Scheme::Xor(xor) => usize::from(xor.columns()),
+        Scheme::ReedSolomon(block) => usize::from(block.interleave()),
+        _ => 1,
+    };
     let headers = repairs.iter().map(|repair| repair.header).filter(|header| header.row == 0);
     headers
         .flat_map(|header| {

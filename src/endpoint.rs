@@ -80,7 +80,7 @@ pub enum Ecn {
 pub trait Wire: Clone {
     /// The whole IP packet in bytes, all headers counted.
     fn size(&self) -> u32;
-    /// The application's bytes in it, in bytes: none in feedback.
+    /// Its payload in bytes: the application's bytes, and bytes computed from them; none in feedback.
     fn payload(&self) -> u32;
     /// What it is for.
     fn class(&self) -> Class;

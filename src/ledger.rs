@@ -78,6 +78,8 @@ struct Books {
     source_fates: Fates,
     frames_sent: RecentFates,
     frames_received: RecentFates,
+    /// Repair packets that arrived inside source packets.
+    riders: u64,
     repairs_settled: u64,
 }
 
@@ -182,6 +184,7 @@ impl Books {
                 self.sources.lost += 1;
             }
             Event::Miscoded { source } => return Err(format!("source packet {source} was miscoded")),
+            Event::RidersArrived { count } => self.riders += u64::from(count),
             Event::RepairSettled(_) => self.repairs_settled += 1,
             Event::FrameCaptured { frame, .. } => {
                 self.frames_sent.open(u64::from(frame.0)).map_err(|what| format!("frame {what}"))?;
@@ -219,7 +222,7 @@ impl Books {
                 ));
             }
         }
-        let repairs = self.packets[Class::Repair as usize].delivered;
+        let repairs = self.packets[Class::Repair as usize].delivered + self.riders;
         if self.repairs_settled > repairs {
             violation(format!("{} repair packets settled of {repairs} delivered", self.repairs_settled));
         }

@@ -103,6 +103,11 @@ pub enum Event {
         /// Its number.
         source: u64,
     },
+    /// Repair packets arrived inside a source packet (in-band redundancy).
+    RidersArrived {
+        /// How many.
+        count: u32,
+    },
     /// The receiver knows what a repair packet was good for.
     RepairSettled(RepairFate),
     /// The receiver told the sender how many packets of the network were lost in runs of this length
@@ -131,7 +136,7 @@ pub struct PacketInfo {
     pub class: Class,
     /// The whole IP packet in bytes.
     pub size: u32,
-    /// The application's bytes in it.
+    /// The application's bytes in it, and bytes computed from them.
     pub payload: u32,
 }
 

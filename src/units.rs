@@ -48,6 +48,11 @@ impl Bitrate {
         ByteSize(u64::try_from(bits / 8).unwrap_or(u64::MAX))
     }
 
+    /// What is left of this rate beside `used`; none at all where that is more.
+    pub const fn saturating_sub(self, used: Self) -> Self {
+        Self(self.0.saturating_sub(used.0))
+    }
+
     /// This rate times `factor`, rounded to whole bits.
     pub fn mul_f64(self, factor: f64) -> Self {
         Self::from_bps_f64(self.0 as f64 * factor)

@@ -136,7 +136,7 @@ fn measure(scheme: &Scheme, channel: Gilbert, batches: u32, batch: u32) -> (f64,
 
 fn meta(esi: u32) -> SourceMeta {
     let (frame, priority) = (FrameId(0), Priority::Delta);
-    SourceMeta { esi, frame, frame_end: false, priority, deadline: Time::NEVER }
+    SourceMeta { esi, frame, frame_end: false, priority, deadline: Time::NEVER, size: 1200 }
 }
 
 /// Compares a measured residual loss with the formula's.

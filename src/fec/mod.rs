@@ -8,6 +8,7 @@
 //! What codes compute with is the [coded unit](mod@unit) of a source packet, as a [`Symbol`]. A code is a
 //! file with its parameters and its halves; [`Scheme`] lists the family.
 
+pub mod adaptive;
 mod block;
 pub mod gf256;
 mod matrix;
@@ -15,11 +16,17 @@ mod none;
 mod own;
 pub mod reed_solomon;
 pub mod repeat;
+pub mod rlc;
 mod scheme;
+mod sliding;
 mod sources;
+pub mod streaming;
 mod symbol;
+pub mod theory;
+mod tinymt32;
 pub mod unit;
 pub mod xor;
+pub mod xor_2d;
 
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
@@ -46,6 +53,9 @@ pub struct SourceMeta {
     pub priority: Priority,
     /// When it is worth nothing any more.
     pub deadline: Time,
+    /// The bytes of what is coded of it, as far as these differ from packet to packet: repair packets
+    /// over it are as long.
+    pub size: u16,
 }
 
 /// The part of a repair packet's header that the code defines (its repair FEC payload id).
@@ -55,10 +65,11 @@ pub struct RepairHeader {
     pub first: u32,
     /// How many source packets the block or window has, gaps included; at least 1.
     pub count: u16,
-    /// Which of the block's repair packets this is, or the key its coefficients come from.
+    /// Which of the block's repair packets this is, which way a parity packet of two dimensions runs, or
+    /// the key that coefficients come from.
     pub row: u16,
-    /// A parameter of the scheme: for block codes the number of the block's repair packets, for
-    /// others a density.
+    /// A parameter of the scheme: for block codes the number of repair packets that were sent with the
+    /// block, for others a density.
     pub parameter: u8,
 }
 
@@ -124,6 +135,8 @@ pub struct LossReport {
     /// The rate that congestion control allows beyond what is sent, all headers counted; none where
     /// there is no congestion control.
     pub spare: Option<Bitrate>,
+    /// What is sent, all headers counted, over the last second.
+    pub load: Bitrate,
     /// Whether the receiver asks for lost packets while an answer can be in time.
     pub retransmits: bool,
 }
@@ -166,12 +179,11 @@ pub trait Encoder<S>: Debug + Send {
     /// The receiver's report, for codes that adapt.
     fn handle_report(&mut self, _now: Time, _report: &LossReport) {}
 
-    /// Asks for `count` fresh repair packets over the sources in `range`, for a receiver that misses so
-    /// many (hybrid ARQ, type II). Ranges are those of [`Decoder::deficit`]. They come out of
-    /// [`Encoder::poll_repair`]; the answer is how many will, which may be more than were asked for, and
-    /// 0 where the code cannot make any: then the source packets themselves are sent again.
-    fn request_repair(&mut self, _now: Time, _range: RangeInclusive<u32>, _count: u16) -> u16 {
-        0
+    /// Fresh repair packets over the sources in `range`, for a receiver that misses `count` (hybrid ARQ,
+    /// type II). Ranges are those of [`Decoder::deficit`]. There may be more than were asked for, and
+    /// none where the code cannot make any: then the source packets themselves are sent again.
+    fn request_repair(&mut self, _now: Time, _range: RangeInclusive<u32>, _count: u16) -> Vec<Repair<S>> {
+        Vec::new()
     }
 
     /// Every source packet up to `esi` (included) has arrived or no longer matters.
@@ -201,6 +213,13 @@ pub trait Decoder<S>: Debug + Send {
 
     /// What came of it; called until there is none.
     fn poll_event(&mut self) -> Option<DecodeEvent<S>>;
+
+    /// Whether a repair packet whose block or window begins at some source packet shows that there will
+    /// be none for those before it: so it is where blocks or windows move up. Where not, repair packets
+    /// may come back to any source packet until its deadline.
+    fn moves_up(&self) -> bool {
+        true
+    }
 
     /// Ranges of sources in which repair packets are missing, and how many (for hybrid ARQ): so many
     /// fresh ones over the range would recover everything in it.

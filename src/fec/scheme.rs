@@ -3,10 +3,14 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use super::adaptive::Adaptive;
 use super::own::Own;
-use super::reed_solomon::{PerFrame, PerPackets};
+use super::reed_solomon::{Partial, PerFrame, PerPackets};
 use super::repeat::Repeat;
+use super::rlc::Rlc;
+use super::streaming::Streaming;
 use super::xor::Xor;
+use super::xor_2d::{Layout, Xor2d};
 use super::{Decoder, Encoder, Symbol, none};
 use crate::time::Duration;
 
@@ -19,10 +23,18 @@ pub enum Scheme {
     Repeat(Repeat),
     /// Parity over rows, or over columns of a matrix.
     Xor(Xor),
+    /// Parity over rows and columns of a matrix.
+    Xor2d(Xor2d),
     /// Reed–Solomon blocks of a number of packets.
     ReedSolomon(PerPackets),
     /// Reed–Solomon blocks by frame.
     ReedSolomonPerFrame(PerFrame),
+    /// Random linear combinations over a sliding window.
+    Rlc(Rlc),
+    /// As much redundancy as is worth its bytes.
+    Adaptive(Adaptive),
+    /// A streaming code over several frames.
+    Streaming(Streaming),
     /// A code from outside this crate.
     Own(Own),
 }
@@ -55,8 +67,12 @@ impl Scheme {
             Self::None => Box::new(none::None),
             Self::Repeat(repeat) => Box::new(repeat.encoder()),
             Self::Xor(xor) => Box::new(xor.encoder()),
+            Self::Xor2d(xor) => Box::new(xor.encoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.encoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.encoder()),
+            Self::Rlc(rlc) => Box::new(rlc.encoder()),
+            Self::Adaptive(adaptive) => Box::new(adaptive.encoder()),
+            Self::Streaming(streaming) => Box::new(streaming.encoder()),
             Self::Own(Own(code)) => {
                 S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.0)
             }
@@ -69,8 +85,12 @@ impl Scheme {
             Self::None => Box::new(none::None),
             Self::Repeat(repeat) => Box::new(repeat.decoder()),
             Self::Xor(xor) => Box::new(xor.decoder()),
+            Self::Xor2d(xor) => Box::new(xor.decoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.decoder()),
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.decoder()),
+            Self::Rlc(rlc) => Box::new(rlc.decoder()),
+            Self::Adaptive(adaptive) => Box::new(adaptive.decoder()),
+            Self::Streaming(streaming) => Box::new(streaming.decoder()),
             Self::Own(Own(code)) => {
                 S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.1)
             }
@@ -89,15 +109,38 @@ impl Scheme {
             Xor::interleaved(4, 4, flush),
             Xor::interleaved(10, 5, None),
         ];
+        let xors_2d = [
+            Xor2d::new(10, 5, Layout::Even, None),
+            Xor2d::new(10, 5, Layout::Staircase, None),
+            Xor2d::new(4, 4, Layout::Staircase, flush),
+            Xor2d::new(2, 2, Layout::Even, flush),
+        ];
         let blocks = [(1, 1), (4, 1), (10, 3), (20, 4), (32, 8), (50, 10), (3, 252)];
         let per_packets = blocks.map(|(source, repair)| PerPackets::new(source, repair, flush));
+        let full_only = |block: PerPackets| block.with_partial(Partial::Unprotected);
+        let changed = [
+            PerPackets::new(10, 3, flush).map(full_only),
+            PerPackets::new(4, 1, flush).and_then(|block| block.interleaved(4)),
+            PerPackets::new(10, 3, None).and_then(|block| block.interleaved(3)),
+        ];
         let per_frames = [(20, 2), (50, 0), (0, 1), (255, 127)];
         let per_frames = per_frames.map(|(percent, minimum)| PerFrame::new(percent, minimum));
+        // Short, long and sparse windows, the code rate of kcp-go, a window shorter than the step.
+        let rlcs =
+            [(16, 4, 1, 15), (64, 10, 3, 15), (255, 20, 1, 15), (64, 4, 1, 7), (1, 1, 2, 15), (2, 5, 1, 15)];
+        let rlcs = rlcs.map(|(window, source, repair, density)| Rlc::new(window, source, repair, density));
+        let streamings = [(3, 50, 1), (1, 20, 0), (0, 0, 1), (8, 255, 127)];
+        let streamings = streamings.map(|(delay, percent, minimum)| Streaming::new(delay, percent, minimum));
+        let limited = PerFrame::new(255, 0).and_then(|frame| frame.at_most(1));
         std::iter::once(Self::None)
             .chain(repeats.into_iter().flatten().map(Self::Repeat))
             .chain(xors.into_iter().flatten().map(Self::Xor))
-            .chain(per_packets.into_iter().flatten().map(Self::ReedSolomon))
-            .chain(per_frames.into_iter().flatten().map(Self::ReedSolomonPerFrame))
+            .chain(xors_2d.into_iter().flatten().map(Self::Xor2d))
+            .chain(per_packets.into_iter().chain(changed).flatten().map(Self::ReedSolomon))
+            .chain(per_frames.into_iter().chain([limited]).flatten().map(Self::ReedSolomonPerFrame))
+            .chain(rlcs.into_iter().flatten().map(Self::Rlc))
+            .chain(streamings.into_iter().flatten().map(Self::Streaming))
+            .chain([Self::Adaptive(Adaptive::default())])
             .collect()
     }
 }
@@ -109,9 +152,29 @@ impl fmt::Display for Scheme {
             Self::Repeat(repeat) => write!(f, "repeat {} after {}", repeat.copies(), repeat.spacing()),
             Self::Xor(xor) if xor.columns() == 1 => write!(f, "xor {}", xor.rows()),
             Self::Xor(xor) => write!(f, "xor {}x{}", xor.columns(), xor.rows()),
-            Self::ReedSolomon(block) => write!(f, "reed-solomon {}+{}", block.source(), block.repair()),
+            Self::Xor2d(xor) => {
+                let layout = if xor.layout() == Layout::Even { "" } else { " staircase" };
+                write!(f, "xor 2d {}x{}{layout}", xor.columns(), xor.rows())
+            }
+            Self::ReedSolomon(block) => {
+                write!(f, "reed-solomon {}+{}", block.source(), block.repair())?;
+                if block.interleave() > 1 {
+                    write!(f, " interleaved {}", block.interleave())?;
+                }
+                f.write_str(if block.partial() == Partial::Unprotected { ", full blocks only" } else { "" })
+            }
             Self::ReedSolomonPerFrame(frame) => {
-                write!(f, "reed-solomon {} % of a frame, at least {}", frame.percent(), frame.minimum())
+                write!(f, "reed-solomon {} % of a frame, at least {}", frame.percent(), frame.minimum())?;
+                frame.blocks().map_or(Ok(()), |most| write!(f, ", at most {most} blocks"))
+            }
+            Self::Rlc(rlc) => {
+                write!(f, "rlc {}, {} per {}", rlc.window(), rlc.repair(), rlc.source())?;
+                if rlc.density() < 15 { write!(f, ", density {}", rlc.density()) } else { Ok(()) }
+            }
+            Self::Adaptive(adaptive) => write!(f, "adaptive, {} a frame", adaptive.worth()),
+            Self::Streaming(code) => {
+                let (delay, percent, minimum) = (code.delay(), code.percent(), code.minimum());
+                write!(f, "streaming {percent} % over {delay} frames, at least {minimum}")
             }
             Self::Own(Own(code)) => f.write_str(&code.name()),
         }
@@ -155,7 +218,7 @@ mod tests {
     #[test]
     fn the_family_has_no_member_twice_and_every_member_a_name_of_its_own() {
         let all = Scheme::all();
-        assert_eq!(all.len(), 1 + 3 + 4 + 7 + 4);
+        assert_eq!(all.len(), 1 + 3 + 4 + 4 + 10 + 5 + 6 + 4 + 1);
         let names: std::collections::BTreeSet<String> = all.iter().map(Scheme::to_string).collect();
         assert_eq!(names.len(), all.len());
     }

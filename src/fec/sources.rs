@@ -11,6 +11,7 @@
 //! be told from one that was not needed.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 /// How far above the point of expiry the window reaches, in source packets: 150 ms of 1 Gbit/s in
 /// packets of 1200 bytes. A higher value lets a forged ESI take more memory.
@@ -103,6 +104,30 @@ impl<S: Clone> Sources<S> {
         esi >= self.expired && !self.has(esi)
     }
 
+    /// The packets of `range` that are neither there nor remembered, in order. It has no end above the
+    /// reach of the window.
+    pub(super) fn missing(&self, range: RangeInclusive<u32>) -> impl Iterator<Item = u32> {
+        let (first, last) = range.into_inner();
+        let below = first..self.base.min(last.saturating_add(1));
+        let place = |esi: u32| (esi.saturating_sub(self.base) as usize).min(self.slots.len());
+        let (from, to) = (place(first), place(last.saturating_add(1)));
+        let end = self.base.saturating_add(self.slots.len() as u32);
+        let gaps = (first.max(self.base)..).zip(self.slots.range(from..to.max(from)));
+        below
+            .chain(gaps.filter(|(_, slot)| matches!(slot, Slot::Missing)).map(|(esi, _)| esi))
+            .chain(first.max(end)..=last)
+    }
+
+    /// Everything below is delivered or given up.
+    pub(super) const fn expired(&self) -> u32 {
+        self.expired
+    }
+
+    /// The contents of packets from here on are kept.
+    pub(super) fn kept_from(&self) -> u32 {
+        self.expired.saturating_sub(self.keep)
+    }
+
     fn slot(&self, esi: u32) -> Option<&Slot<S>> {
         self.slots.get(esi.checked_sub(self.base)? as usize)
     }
@@ -128,6 +153,19 @@ mod tests {
         sources.insert(5, &());
         sources.expire(3);
         assert_eq!([2, 3, 5, 9].map(|esi| sources.wants(esi)), [false, true, false, true]);
+    }
+
+    #[test]
+    fn what_is_missing_of_a_range_is_what_is_not_there() {
+        let mut sources = Sources::new(10);
+        (0..2_000).filter(|esi| esi % 3 != 0).for_each(|esi| assert!(sources.insert(esi, &())));
+        for expired in [0, 500, 1_500, 1_999, 5_000] {
+            sources.expire(expired);
+            for (first, last) in [(0, 9), (450, 480), (1_990, 2_010), (3_000, 3_001), (7, 7), (0, 6_000)] {
+                let expected: Vec<u32> = (first..=last).filter(|&esi| !sources.has(esi)).collect();
+                assert_eq!(sources.missing(first..=last).collect::<Vec<_>>(), expected);
+            }
+        }
     }
 
     #[test]

@@ -13,6 +13,10 @@ use super::own::{Code, Halves};
 /// depends on which packets arrived and never on what is in them, so the very same encoder and decoder
 /// work out what is recovered at a fraction of the cost, for sweeps over millions of packets.
 pub trait Symbol: Clone + Debug + PartialEq + Send + 'static {
+    /// Whether there are contents to compute; where not, what would only serve to compute them may be
+    /// left out.
+    const CONTENTS: bool = true;
+
     /// The matrix product: the i-th result is Σ c(i, j)·term j, where `coefficients` has a row for each
     /// result, as wide as there are terms (at least one). Results are as long as the longest term.
     fn combine(coefficients: &[u8], terms: &[&Self]) -> Vec<Self>;
@@ -50,6 +54,8 @@ impl Symbol for Bytes {
 }
 
 impl Symbol for () {
+    const CONTENTS: bool = false;
+
     fn combine(coefficients: &[u8], terms: &[&Self]) -> Vec<Self> {
         vec![(); coefficients.len() / terms.len().max(1)]
     }

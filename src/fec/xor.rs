@@ -15,12 +15,9 @@
 //! | a matrix may be closed early by time | it is always full |
 
 use super::Symbol;
-use super::block::{BLOCK_MAX, BlockDecoder, BlockEncoder, Coefficients, Shape};
+use super::block::{BLOCK_MAX, BlockDecoder, BlockEncoder, Coefficients, MATRIX_MAX, Partial, Shape};
 use super::scheme::{InvalidScheme, within};
 use crate::time::Duration;
-
-/// The most packets of a matrix: what waits at the sender, and the longest way to a repair.
-const MATRIX_MAX: u32 = 4_096;
 
 /// The parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +74,7 @@ impl Xor {
             repair: 1,
             coefficients: Coefficients::Ones,
             flush: self.flush,
+            partial: Partial::Proportional,
         })
     }
 

@@ -16,8 +16,14 @@ const TABLES: &[(&[&str], &[&[&str]])] = &[
     (&["neighbour", "*", "traffic"], APPLICATIONS),
     (&["neighbour", "*"], TRANSPORTS),
     (&["contender", "*"], TRANSPORTS),
-    (&["*", "*", "udp", "fec"], &[&["none"], &["repeat"], &["xor"], &["reed-solomon"]]),
-    (&["*", "*", "udp", "fec", "reed-solomon"], &[&["source", "repair", "flush"], &["per-frame"]]),
+    (
+        &["*", "*", "udp", "fec"],
+        &[&["none"], &["repeat"], &["xor"], &["xor-2d"], &["reed-solomon"], &["adaptive"]],
+    ),
+    (
+        &["*", "*", "udp", "fec", "reed-solomon"],
+        &[&["source", "repair", "flush", "interleave", "partial"], &["per-frame"]],
+    ),
     (&["channel", "*"], &[&["two-state"], &["periodic"], &["scheduled"]]),
     (&["path", "*", "jitter"], &[&["uniform"], &["normal"], &["pareto"], &["gamma"]]),
     (&["path", "*", "loss"], &[&["iid"], &["gilbert"], &["gilbert-elliott"], &["channel"], &["trace"]]),

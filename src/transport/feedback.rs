@@ -20,6 +20,7 @@
 //! | v | deficit | the most repair packets that are missing in any block or window |
 //! | 4 | floor | every source packet below this ESI has its fate |
 //! | v, (4 + v) each | wanted | source packets to be sent again: how many ranges; first ESI and count of each |
+//! | v, (4 + v + v) each | deficits | blocks or windows in which repair packets are missing: how many; first ESI, count of source packets and number missing of each |
 //! | 4 | taken | refresh requests of the other end that arrived, modulo 2^32 |
 //! | 4 | asked | number of the first refresh request that follows, modulo 2^32 |
 //! | v, 4 each | requests | how many; the frame that each one misses |
@@ -56,6 +57,9 @@ pub struct Feedback {
     pub floor: u32,
     /// Source packets that the receiver wants again.
     pub wanted: Vec<Wanted>,
+    /// Blocks or windows that fresh repair packets would complete; the source packets missing in them
+    /// are in `wanted` as well, for a code that cannot make any.
+    pub deficits: Vec<Deficit>,
     /// How many refresh requests of the other end arrived, in order.
     pub taken: u32,
     /// The number of the first of `requests`, counted from the start of the session.
@@ -93,6 +97,17 @@ pub struct Wanted {
     pub count: u32,
 }
 
+/// A block or window in which repair packets are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deficit {
+    /// The ESI of its first source packet, modulo 2^32.
+    pub first: u32,
+    /// How many source packets it spans.
+    pub count: u32,
+    /// How many fresh repair packets would do.
+    pub missing: u32,
+}
+
 /// The account of losses since the start of the session, each count modulo 2^32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Losses {
@@ -113,6 +128,8 @@ impl Feedback {
     pub const RANGES_MAX: usize = 64;
     /// The most ranges of wanted source packets.
     pub const WANTED_MAX: usize = 32;
+    /// The most blocks or windows in which repair packets are missing.
+    pub const DEFICITS_MAX: usize = 16;
     /// The most refresh requests; more wait for the next feedback.
     pub const REQUESTS_MAX: usize = 16;
 
@@ -139,6 +156,12 @@ impl Feedback {
             out.put_u32(wanted.first);
             put_varint(out, wanted.count);
         }
+        put_varint(out, self.deficits.len() as u32);
+        for deficit in &self.deficits {
+            out.put_u32(deficit.first);
+            put_varint(out, deficit.count);
+            put_varint(out, deficit.missing);
+        }
         out.put_u32(self.taken);
         out.put_u32(self.asked);
         put_varint(out, self.requests.len() as u32);
@@ -151,8 +174,10 @@ impl Feedback {
     pub(super) fn encoded_len(&self) -> usize {
         let ranges = self.ranges.iter().map(|range| varint_len(range.gap) + varint_len(range.run));
         let wanted = self.wanted.iter().map(|wanted| 4 + varint_len(wanted.count));
+        let deficits =
+            self.deficits.iter().map(|deficit| 4 + varint_len(deficit.count) + varint_len(deficit.missing));
         let fixed = 8 * 4;
-        let lengths = [self.ranges.len(), self.wanted.len(), self.requests.len()];
+        let lengths = [self.ranges.len(), self.wanted.len(), self.deficits.len(), self.requests.len()];
         fixed
             + varint_len(self.held)
             + varint_len(self.run)
@@ -160,6 +185,7 @@ impl Feedback {
             + self.losses.counts().map(varint_len).sum::<usize>()
             + ranges.sum::<usize>()
             + wanted.sum::<usize>()
+            + deficits.sum::<usize>()
             + 4 * self.requests.len()
     }
 
@@ -181,6 +207,13 @@ impl Feedback {
             floor: get_u32(rest)?,
             wanted: get_list(rest, Self::WANTED_MAX, |rest| {
                 Ok(Wanted { first: get_u32(rest)?, count: at_least_one(get_varint(rest)?)? })
+            })?,
+            deficits: get_list(rest, Self::DEFICITS_MAX, |rest| {
+                Ok(Deficit {
+                    first: get_u32(rest)?,
+                    count: at_least_one(get_varint(rest)?)?,
+                    missing: at_least_one(get_varint(rest)?)?,
+                })
             })?,
             taken: get_u32(rest)?,
             asked: get_u32(rest)?,
@@ -288,6 +321,8 @@ pub(super) mod tests {
     pub(in crate::transport) fn any_feedback() -> impl Strategy<Value = Feedback> {
         let range = (1_u32.., 1_u32..).prop_map(|(gap, run)| Range { gap, run });
         let wanted = (0_u32.., 1_u32..).prop_map(|(first, count)| Wanted { first, count });
+        let deficit =
+            (0_u32.., 1_u32.., 1_u32..).prop_map(|(first, count, missing)| Deficit { first, count, missing });
         let losses =
             any::<([u32; 3], [u32; 8], u16)>().prop_map(|([expected, lost, residual], runs, deficit)| {
                 Losses { expected, lost, residual, runs, deficit }
@@ -296,9 +331,10 @@ pub(super) mod tests {
             (any::<[u32; 9]>(), 1_u32.., losses),
             prop::collection::vec(range, 0..=Feedback::RANGES_MAX),
             prop::collection::vec(wanted, 0..=Feedback::WANTED_MAX),
+            prop::collection::vec(deficit, 0..=Feedback::DEFICITS_MAX),
             prop::collection::vec((0_u32..).prop_map(FrameId), 0..=Feedback::REQUESTS_MAX),
         )
-            .prop_map(|((numbers, run, losses), ranges, wanted, requests)| {
+            .prop_map(|((numbers, run, losses), ranges, wanted, deficits, requests)| {
                 let [largest, echo, held, delay, bytes, micros, floor, taken, asked] = numbers;
                 Feedback {
                     largest,
@@ -311,6 +347,7 @@ pub(super) mod tests {
                     losses,
                     floor,
                     wanted,
+                    deficits,
                     taken,
                     asked,
                     requests,
@@ -364,6 +401,7 @@ pub(super) mod tests {
                 deficit: u16::MAX,
             },
             wanted: vec![Wanted { first: 0, count: 1 << 13 }; Feedback::WANTED_MAX],
+            deficits: vec![Deficit { first: 0, count: 1 << 10, missing: 63 }; Feedback::DEFICITS_MAX],
             requests: vec![FrameId(0); Feedback::REQUESTS_MAX],
             ..Feedback::default()
         };

@@ -25,10 +25,13 @@ use crate::record::{Event, Malformed, Sink};
 use crate::time::{Duration, Time};
 use crate::units::{Bitrate, ByteSize};
 
+mod answers;
+mod base_delay;
 pub mod feedback;
 mod filler;
 mod frames;
 mod horizon;
+mod load;
 mod numbers;
 mod pacer;
 pub mod packet;
@@ -66,6 +69,8 @@ pub struct Config {
     pub datagram: u16,
     /// Whether lost packets are sent again.
     pub retransmit: Retransmit,
+    /// What answers a receiver that asks for lost packets.
+    pub answer: Answer,
     /// What becomes of a frame that would come too late.
     pub stale: Stale,
     /// How fast to send.
@@ -84,6 +89,7 @@ impl Default for Config {
         Self {
             datagram: 1200,
             retransmit: Retransmit::Never,
+            answer: Answer::Source,
             stale: Stale::Keep,
             rate: Rate::None,
             feedback: Duration::from_millis(20),
@@ -102,6 +108,17 @@ pub enum Retransmit {
     Deadline,
     /// Until they arrive or leave the receiver's window.
     Always,
+}
+
+/// What answers a receiver that asks for lost packets (hybrid ARQ, Lin and Costello 1983).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answer {
+    /// The packets themselves: type I, where the code came first.
+    #[default]
+    Source,
+    /// As many fresh repair packets as are missing, which make good whatever was lost: type II,
+    /// incremental redundancy. The packets themselves where the code can make none.
+    Repair,
 }
 
 /// How much later a packet may come than those sent after it before it counts as lost.
@@ -156,6 +173,7 @@ impl End {
                 self.receiver.handle_source(trace, number, source)
             }
             Body::Repair(repair) => self.receiver.handle_repair(trace, number, repair),
+            Body::Answer(repair) => self.receiver.handle_answer(trace, number, repair).map(|_| ()),
             Body::Feedback(feedback) => {
                 // Feedback is about what this end sent.
                 trace.direction = self.direction;

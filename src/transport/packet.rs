@@ -6,7 +6,7 @@
 //!
 //! | offset | bytes | field | |
 //! | --- | --- | --- | --- |
-//! | 0 | 1 | version, train, kind | high nibble [`VERSION`]; bit 3: the packet left as soon behind the one before it as pacing allowed; bits 0–2: 1 source, 2 retransmission, 3 repair, 4 feedback |
+//! | 0 | 1 | version, flags, kind | bits 5–7 [`VERSION`]; bit 4: a code protects what leaves now; bit 3: the packet left as soon behind the one before it as pacing allowed; bits 0–2: 1 source, 2 retransmission, 3 repair, 4 feedback, 5 repair on request |
 //! | 1 | 4 | packet number | modulo 2^32 |
 //! | 5 | 4 | time of sending | µs of the sender's clock, modulo 2^32: for delay differences and echoes |
 //! | 9 | 2 | round trip | as the sender knows it, in units of 64 µs; 0: not known |
@@ -26,7 +26,7 @@
 //! | 28 | 4 | captured | µs of the sender's clock, modulo 2^32 |
 //! | 32 | 4 | lifetime | µs from the capture to the deadline; 2^32 − 1: no deadline |
 //! | 36 | | payload | ⌈size / count⌉ bytes, in the last packet what is left |
-//! | | | trailer | the code's in-band redundancy: what is left of the datagram |
+//! | | | riders | the code's in-band redundancy: repair packets without the common header, each behind its length in 2 bytes; what is left of the datagram, at most [`RIDERS_MAX`] of them |
 //!
 //! A repair packet goes on with its repair FEC payload id (RFC 6363 §5.4):
 //!
@@ -39,7 +39,7 @@
 //! | 20 | | symbol, at least one byte |
 //!
 //! A feedback packet goes on as [`feedback`](super::feedback) says. There is no identity of the
-//! connection yet; the version's nibble and the four unused kinds are the room left for it.
+//! connection yet; the version's bits and the three unused kinds are the room left for it.
 
 use std::sync::Arc;
 
@@ -80,6 +80,9 @@ pub struct Header {
     /// Whether it continues a train: whether it left as soon behind the packet before it as pacing
     /// allowed, so that their distance on arrival tells how fast the path is.
     pub train: bool,
+    /// Whether a code protects the source packets that leave now. Where none does, waiting for repair
+    /// packets is in vain.
+    pub protected: bool,
 }
 
 /// What a packet carries.
@@ -91,6 +94,8 @@ pub enum Body {
     Retransmission(Source),
     /// Redundancy.
     Repair(Repair<Bytes>),
+    /// Redundancy that the other end asked for (hybrid ARQ, type II).
+    Answer(Repair<Bytes>),
     /// What the receiving half of the end has to say.
     Feedback(Arc<Feedback>),
 }
@@ -104,8 +109,8 @@ pub struct Source {
     pub fragment: Fragment,
     /// The application's bytes; [`Fragment::payload_len`] of them.
     pub payload: Bytes,
-    /// The code's in-band redundancy; mostly empty.
-    pub trailer: Bytes,
+    /// The code's in-band redundancy; mostly empty, at most [`RIDERS_MAX`].
+    pub riders: Vec<Repair<Bytes>>,
 }
 
 /// The fields of a source packet that a code protects together with the payload.
@@ -130,7 +135,8 @@ pub struct Fragment {
 impl Packet {
     /// Writes the datagram behind what is in `out`.
     pub fn encode(&self, out: &mut BytesMut) {
-        out.put_u8(VERSION << 4 | u8::from(self.header.train) << 3 | self.body.kind());
+        let flags = u8::from(self.header.protected) << 4 | u8::from(self.header.train) << 3;
+        out.put_u8(VERSION << 5 | flags | self.body.kind());
         out.put_u32(self.header.number);
         out.put_u32(self.header.sent);
         out.put_u16(self.header.round_trip);
@@ -139,15 +145,12 @@ impl Packet {
                 out.put_u32(source.esi);
                 source.fragment.encode(out);
                 out.put_slice(&source.payload);
-                out.put_slice(&source.trailer);
+                for rider in &source.riders {
+                    out.put_u16((REPAIR_HEADER_LEN + rider.symbol.len()) as u16);
+                    encode_repair(rider, out);
+                }
             }
-            Body::Repair(Repair { header, symbol }) => {
-                out.put_u32(header.first);
-                out.put_u16(header.count);
-                out.put_u16(header.row);
-                out.put_u8(header.parameter);
-                out.put_slice(symbol);
-            }
+            Body::Repair(repair) | Body::Answer(repair) => encode_repair(repair, out),
             Body::Feedback(feedback) => feedback.encode(out),
         }
     }
@@ -158,7 +161,7 @@ impl Packet {
     /// The reason why `datagram` is no packet.
     pub fn decode(mut datagram: Bytes) -> Result<Self, Malformed> {
         let first = datagram.try_get_u8().map_err(|_| Malformed::Truncated)?;
-        if first >> 4 != VERSION || !(1..=4).contains(&(first & 7)) {
+        if first >> 5 != VERSION || !(1..=5).contains(&(first & 7)) {
             return Err(Malformed::UnknownKind);
         }
         if datagram.len() < Header::LEN - 1 {
@@ -169,11 +172,13 @@ impl Packet {
             sent: datagram.get_u32(),
             round_trip: datagram.get_u16(),
             train: first & 8 != 0,
+            protected: first & 16 != 0,
         };
         let body = match first & 7 {
             1 => Body::Source(Source::decode(datagram)?),
             2 => Body::Retransmission(Source::decode(datagram)?),
             3 => Body::Repair(decode_repair(datagram)?),
+            5 => Body::Answer(decode_repair(datagram)?),
             _ => Body::Feedback(Arc::new(Feedback::decode(&datagram)?)),
         };
         Ok(Self { header, body })
@@ -184,9 +189,10 @@ impl Wire for Packet {
     fn size(&self) -> u32 {
         let body = match &self.body {
             Body::Source(source) | Body::Retransmission(source) => {
-                4 + Fragment::LEN + source.payload.len() + source.trailer.len()
+                let riders = source.riders.iter().map(|rider| RIDER_OVERHEAD + rider.symbol.len());
+                4 + Fragment::LEN + source.payload.len() + riders.sum::<usize>()
             }
-            Body::Repair(repair) => REPAIR_HEADER_LEN + repair.symbol.len(),
+            Body::Repair(repair) | Body::Answer(repair) => REPAIR_HEADER_LEN + repair.symbol.len(),
             Body::Feedback(feedback) => feedback.encoded_len(),
         };
         IP_UDP_HEADER + (Header::LEN + body) as u32
@@ -194,8 +200,11 @@ impl Wire for Packet {
 
     fn payload(&self) -> u32 {
         match &self.body {
-            Body::Source(source) | Body::Retransmission(source) => source.payload.len() as u32,
-            Body::Repair(repair) => repair.symbol.len() as u32,
+            Body::Source(source) | Body::Retransmission(source) => {
+                let riders = source.riders.iter().map(|rider| rider.symbol.len());
+                (source.payload.len() + riders.sum::<usize>()) as u32
+            }
+            Body::Repair(repair) | Body::Answer(repair) => repair.symbol.len() as u32,
             Body::Feedback(_) => 0,
         }
     }
@@ -204,7 +213,7 @@ impl Wire for Packet {
         match self.body {
             Body::Source(_) => Class::Source,
             Body::Retransmission(_) => Class::Retransmission,
-            Body::Repair(_) => Class::Repair,
+            Body::Repair(_) | Body::Answer(_) => Class::Repair,
             Body::Feedback(_) => Class::Feedback,
         }
     }
@@ -238,6 +247,7 @@ impl Body {
             Self::Retransmission(_) => 2,
             Self::Repair(_) => 3,
             Self::Feedback(_) => 4,
+            Self::Answer(_) => 5,
         }
     }
 }
@@ -249,8 +259,8 @@ impl Source {
     fn decode(mut rest: Bytes) -> Result<Self, Malformed> {
         let esi = rest.try_get_u32().map_err(|_| Malformed::Truncated)?;
         let (fragment, mut payload) = Fragment::decode(rest)?;
-        let trailer = payload.split_off(fragment.payload_len());
-        Ok(Self { esi, fragment, payload, trailer })
+        let riders = decode_riders(payload.split_off(fragment.payload_len()))?;
+        Ok(Self { esi, fragment, payload, riders })
     }
 }
 
@@ -347,6 +357,36 @@ impl Fragment {
 /// Bytes of a repair packet's own header, behind the common one.
 pub(super) const REPAIR_HEADER_LEN: usize = 9;
 
+/// Bytes in front of the symbol of a repair packet that rides in a source packet.
+pub(super) const RIDER_OVERHEAD: usize = 2 + REPAIR_HEADER_LEN;
+
+/// The most repair packets that ride in a source packet.
+pub const RIDERS_MAX: usize = 16;
+
+fn encode_repair(repair: &Repair<Bytes>, out: &mut BytesMut) {
+    let Repair { header, symbol } = repair;
+    out.put_u32(header.first);
+    out.put_u16(header.count);
+    out.put_u16(header.row);
+    out.put_u8(header.parameter);
+    out.put_slice(symbol);
+}
+
+fn decode_riders(mut rest: Bytes) -> Result<Vec<Repair<Bytes>>, Malformed> {
+    let mut riders = Vec::new();
+    while !rest.is_empty() {
+        let len = usize::from(rest.try_get_u16().map_err(|_| Malformed::Truncated)?);
+        if rest.len() < len {
+            return Err(Malformed::Truncated);
+        }
+        if riders.len() == RIDERS_MAX {
+            return Err(Malformed::InvalidField);
+        }
+        riders.push(decode_repair(rest.split_to(len))?);
+    }
+    Ok(riders)
+}
+
 fn decode_repair(mut rest: Bytes) -> Result<Repair<Bytes>, Malformed> {
     if rest.len() < REPAIR_HEADER_LEN {
         return Err(Malformed::Truncated);
@@ -370,10 +410,19 @@ pub(super) mod tests {
     use super::*;
     use crate::transport::feedback::tests::any_feedback;
 
+    fn any_repair() -> impl Strategy<Value = Repair<Bytes>> {
+        (any::<u32>(), 1..=u16::MAX, any::<(u16, u8)>(), prop::collection::vec(0_u8.., 1..99)).prop_map(
+            |(first, count, (row, parameter), symbol)| Repair {
+                header: RepairHeader { first, count, row, parameter },
+                symbol: symbol.into(),
+            },
+        )
+    }
+
     fn any_source() -> impl Strategy<Value = Source> {
-        let trailer = prop::collection::vec(any::<u8>(), 0..20);
-        (any::<[u32; 4]>(), 1_u32..400, 1_u32..50_000, any::<(u16, u8)>(), trailer).prop_map(
-            |([esi, frame, captured, lifetime], piece, size, (index, head), trailer)| {
+        let riders = prop::collection::vec(any_repair(), 0..=3);
+        (any::<[u32; 4]>(), 1_u32..400, 1_u32..50_000, any::<(u16, u8)>(), riders).prop_map(
+            |([esi, frame, captured, lifetime], piece, size, (index, head), riders)| {
                 let piece = piece.max(size.div_ceil(60_000));
                 // The law of pieces, applied twice, gives numbers that satisfy it.
                 let count = size.div_ceil(piece) as u16;
@@ -390,29 +439,25 @@ pub(super) mod tests {
                     fragment.head = head % (fragment.payload_len().min(Frame::HEAD_MAX) as u8 + 1);
                 }
                 let payload = vec![head; fragment.payload_len()].into();
-                Source { esi, fragment, payload, trailer: trailer.into() }
+                Source { esi, fragment, payload, riders }
             },
         )
     }
 
     pub(in crate::transport) fn any_packet() -> impl Strategy<Value = Packet> {
-        let repair = (any::<u32>(), 1..=u16::MAX, any::<(u16, u8)>(), prop::collection::vec(0_u8.., 1..99))
-            .prop_map(|(first, count, (row, parameter), symbol)| {
-                Body::Repair(Repair {
-                    header: RepairHeader { first, count, row, parameter },
-                    symbol: symbol.into(),
-                })
-            });
         let body = prop_oneof![
             any_source().prop_map(Body::Source),
             any_source().prop_map(Body::Retransmission),
-            repair,
+            any_repair().prop_map(Body::Repair),
+            any_repair().prop_map(Body::Answer),
             any_feedback().prop_map(|feedback| Body::Feedback(Arc::new(feedback))),
         ];
-        (any::<(u32, u32, u16, bool)>(), body).prop_map(|((number, sent, round_trip, train), body)| Packet {
-            header: Header { number, sent, round_trip, train },
-            body,
-        })
+        (any::<(u32, u32, u16, [bool; 2])>(), body).prop_map(
+            |((number, sent, round_trip, [train, protected]), body)| Packet {
+                header: Header { number, sent, round_trip, train, protected },
+                body,
+            },
+        )
     }
 
     proptest! {
@@ -441,9 +486,9 @@ pub(super) mod tests {
                 wire[place] ^= flip.1;
             }
             let _ = Packet::decode(wire.freeze());
-            // Most noise has an unknown kind; the rest must reach the parsers of all four.
-            for kind in 1..=4 {
-                let _ = Packet::decode([&[VERSION << 4 | kind][..], &noise].concat().into());
+            // Most noise has an unknown kind; the rest must reach the parsers of all five.
+            for kind in 1..=5 {
+                let _ = Packet::decode([&[VERSION << 5 | kind][..], &noise].concat().into());
             }
             let _ = Packet::decode(noise.into());
         }
@@ -465,7 +510,7 @@ pub(super) mod tests {
                     lifetime: 0,
                 },
                 payload: Bytes::from_static(b"hello"),
-                trailer: Bytes::new(),
+                riders: Vec::new(),
             }),
         };
         let mut wire = BytesMut::new();
@@ -475,9 +520,9 @@ pub(super) mod tests {
             assert_eq!(Packet::decode(wire.slice(..len)), Err(Malformed::Truncated), "{len} bytes");
         }
         let mut strange = BytesMut::from(&wire[..]);
-        strange[0] = 0x21;
+        strange[0] = VERSION << 5 | 6;
         assert_eq!(Packet::decode(strange.clone().freeze()), Err(Malformed::UnknownKind));
-        strange[0] = 0x1f;
+        strange[0] = (VERSION + 1) << 5 | 1;
         assert_eq!(Packet::decode(strange.freeze()), Err(Malformed::UnknownKind));
     }
 

@@ -1,6 +1,7 @@
 //! The receiving half of an end: from packets to frames, and to what must be told about them.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
@@ -10,17 +11,17 @@ use crate::frame::FrameId;
 use crate::record::{Arrived, Event, Malformed};
 use crate::time::{Duration, Time};
 
-use super::Config;
-use super::feedback::Feedback;
+use super::feedback::{Deficit, Feedback};
 use super::filler;
 use super::frames::Frames;
 use super::horizon::{self, Horizon};
 use super::numbers::Numbers;
 use super::packet::{Fragment, Header, Source};
-use super::sources::{Sources, View};
+use super::sources::{Shown, Sources, View};
 use super::trace::Trace;
 use super::unit;
 use super::window::expand;
+use super::{Answer, Config};
 
 /// The receiving half of an end.
 #[derive(Debug)]
@@ -31,6 +32,9 @@ pub(super) struct Receiver {
     frames: Frames,
     decoder: Box<dyn Decoder<Bytes>>,
     coded: bool,
+    answer: Answer,
+    /// Whether a code protected what left with the last packet that arrived.
+    protected: bool,
     horizon: Horizon,
     /// Source packets below were told to the decoder as done with.
     expired: u64,
@@ -55,6 +59,8 @@ impl Receiver {
             frames: Frames::default(),
             decoder,
             coded,
+            answer: config.answer,
+            protected: coded,
             horizon: Horizon::default(),
             expired: 0,
             round_trip: None,
@@ -76,6 +82,7 @@ impl Receiver {
         let number = self.numbers.insert(trace, header.number)?;
         if number.is_some() {
             self.round_trip = header.round_trip().or(self.round_trip);
+            self.protected = header.protected;
         }
         Ok(number)
     }
@@ -91,32 +98,50 @@ impl Receiver {
         let deadline = self.check(trace.now, esi, &source.fragment)?;
         self.slack = deadline.since(trace.now);
         self.extend(trace.now, esi, number, deadline);
-        if !self.sources.settle(esi) {
+        if self.sources.settle(esi) {
+            self.arrive(trace, esi, &source.fragment, deadline, &source.payload, Arrived::Delivered);
+            if self.coded {
+                let symbol = unit::seal(&source.fragment, &source.payload);
+                self.decoder.push_source(trace.now, esi as u32, &symbol);
+                self.handle_decoded(trace);
+            }
+        }
+        if source.riders.is_empty() {
             return Ok(());
         }
-        self.arrive(trace, esi, &source.fragment, deadline, &source.payload, Arrived::Delivered);
-        if self.coded {
-            self.decoder.push_source(trace.now, esi as u32, &unit::seal(&source.fragment, &source.payload));
-            self.handle_decoded(trace);
-        }
-        Ok(())
+        trace.tell(Event::RidersArrived { count: source.riders.len() as u32 });
+        source.riders.iter().try_for_each(|rider| self.handle_repair(trace, number, rider))
     }
 
-    /// Takes a repair packet.
+    /// Takes a repair packet that the code sent by itself.
     pub(super) fn handle_repair(
         &mut self,
         trace: &mut Trace,
         number: u64,
         repair: &Repair<Bytes>,
     ) -> Result<(), Malformed> {
+        let first = self.handle_answer(trace, number, repair)?;
+        if self.decoder.moves_up() {
+            self.horizon.note(number, first);
+        }
+        Ok(())
+    }
+
+    /// Takes a repair packet; the first source packet that it protects. What was asked for goes back to
+    /// old blocks and shows nothing of how far the code has moved on.
+    pub(super) fn handle_answer(
+        &mut self,
+        trace: &mut Trace,
+        number: u64,
+        repair: &Repair<Bytes>,
+    ) -> Result<u64, Malformed> {
         let (first, end) = horizon::protected(repair.header.first, repair.header.count, self.sources.next())
             .filter(|(first, _)| *first < self.sources.next() + JUMP_MAX)
             .ok_or(Malformed::OutOfRange)?;
         self.decoder.push_repair(trace.now, &repair.header, &repair.symbol)?;
         self.extend(trace.now, end, number, trace.now + self.slack);
-        self.horizon.note(number, first);
         self.handle_decoded(trace);
-        Ok(())
+        Ok(first)
     }
 
     /// Decides what can be decided by now: what is lost, and what is to be asked for.
@@ -181,7 +206,22 @@ impl Receiver {
         if self.coded {
             let deficits = self.decoder.deficit();
             feedback.losses.deficit = deficits.iter().map(|(_, missing)| *missing).max().unwrap_or(0);
+            if self.answer == Answer::Repair && !feedback.wanted.is_empty() {
+                feedback.deficits = self.wanted_repairs(deficits).take(Feedback::DEFICITS_MAX).collect();
+            }
         }
+    }
+
+    /// The blocks or windows in which something is wanted that fresh repair packets would bring.
+    fn wanted_repairs(&self, deficits: Vec<(RangeInclusive<u32>, u16)>) -> impl Iterator<Item = Deficit> {
+        let next = self.sources.next();
+        deficits.into_iter().filter_map(move |(range, missing)| {
+            let (first, last) = range.into_inner();
+            let count = last.wrapping_sub(first).wrapping_add(1);
+            let start = expand(first, next)?;
+            let wanted = self.sources.wants_within(&(start..start + u64::from(count)));
+            wanted.then_some(Deficit { first, count, missing: u32::from(missing) })
+        })
     }
 
     /// Takes what the decoder found out.
@@ -238,10 +278,11 @@ impl Receiver {
             return;
         }
         let lost = &mut self.lost_sources;
-        if let Some((frame_end, frame_deadline)) = self.frames.newest() {
-            self.sources.extend(end.min(frame_end), by, now, frame_deadline, lost);
+        let shown = Shown { by, now, deadline, protected: self.protected };
+        if let Some((frame_end, deadline)) = self.frames.newest() {
+            self.sources.extend(end.min(frame_end), &Shown { deadline, ..shown }, lost);
         }
-        self.sources.extend(end, by, now, deadline, lost);
+        self.sources.extend(end, &shown, lost);
     }
 
     /// The full number of a source packet.

@@ -110,6 +110,7 @@ impl Reporter {
         requests.describe(now, &mut feedback);
         while feedback.encoded_len() > self.len_max && feedback.ranges.pop().is_some() {}
         while feedback.encoded_len() > self.len_max && feedback.wanted.pop().is_some() {}
+        while feedback.encoded_len() > self.len_max && feedback.deficits.pop().is_some() {}
         self.sent = Some(now);
         self.data = false;
         self.urgent = false;

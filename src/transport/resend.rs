@@ -5,6 +5,7 @@
 //! 9002 §6.1.1), or after a probe timeout. Payloads are not kept: they can be computed from the frame.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use crate::frame::Frame;
 use crate::time::{Duration, Time};
@@ -47,6 +48,14 @@ pub(super) struct Heard<'a> {
     pub(super) timeout: Duration,
 }
 
+impl Heard<'_> {
+    /// How many packet numbers the packet `number` is below the largest that arrived, where these are
+    /// so many that it is lost unless it has arrived.
+    pub(super) fn overtaken(&self, number: u64) -> Option<u64> {
+        self.largest.checked_sub(number).filter(|below| *below >= u64::from(self.tolerance))
+    }
+}
+
 impl Resend {
     /// Remembers a frame that is begun, from source packet `first` on.
     pub(super) fn remember(&mut self, first: u64, count: u16, frame: Frame) {
@@ -54,8 +63,9 @@ impl Resend {
         self.forget(first.saturating_sub(WINDOW));
     }
 
-    /// Takes the receiver's wants; source packets below `next` have been sent.
-    pub(super) fn handle_feedback(&mut self, heard: &Heard, next: u64) {
+    /// Takes the receiver's wants but for what is `answered` otherwise; source packets below `next` have
+    /// been sent.
+    pub(super) fn handle_feedback(&mut self, heard: &Heard, next: u64, answered: &[Range<u64>]) {
         if let Some(floor) = expand(heard.feedback.floor, next).filter(|floor| *floor <= next) {
             self.forget(floor);
         }
@@ -64,7 +74,9 @@ impl Resend {
             let Some(first) = expand(wanted.first, next) else { continue };
             let end = first.saturating_add(u64::from(wanted.count)).min(next);
             for esi in first.max(oldest)..end {
-                self.want(esi, heard);
+                if !answered.iter().any(|range| range.contains(&esi)) {
+                    self.want(esi, heard);
+                }
             }
         }
     }
@@ -118,11 +130,9 @@ impl Resend {
             None => true,
             Some(Try::Due) => false,
             Some(Try::Sent { number, at }) => {
-                let overtaken = heard.largest.checked_sub(*number);
-                let lost = overtaken.is_some_and(|below| {
-                    below >= u64::from(heard.tolerance) && !heard.feedback.acknowledges(below)
-                });
-                lost || heard.now >= *at + heard.timeout
+                let below = heard.overtaken(*number);
+                below.is_some_and(|below| !heard.feedback.acknowledges(below))
+                    || heard.now >= *at + heard.timeout
             }
         };
         if again && self.locate(esi).is_some() {

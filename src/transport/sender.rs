@@ -1,6 +1,7 @@
 //! The sending half of an end: from frames to packets.
 //!
-//! What leaves first: retransmissions, then repair packets, then source packets. Repair packets share
+//! What leaves first: retransmissions, then repair packets that were asked for, then others, then source
+//! packets. Repair packets share
 //! pacing and rate with everything else, right behind the source packet that completed their block.
 
 use std::collections::VecDeque;
@@ -8,16 +9,19 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::endpoint::{Flow, Wire};
-use crate::fec::{Encoder, Flush, LossReport, Protect, Repair, SourceMeta};
+use crate::fec::{Encoder, Flush, LossReport, Overhead, Protect, Repair, SourceMeta};
 use crate::frame::{Frame, FrameId};
 use crate::record::{Event, Malformed};
 use crate::time::{Duration, Time};
 use crate::units::{Bitrate, ByteSize};
 
+use super::answers::Answers;
+use super::base_delay::BaseDelay;
 use super::feedback::{Feedback, Losses, Trains};
 use super::filler;
+use super::load::Load;
 use super::pacer::Pacer;
-use super::packet::{Body, Fragment, Header, Packet, REPAIR_HEADER_LEN, Source};
+use super::packet::{Body, Fragment, Header, Packet, REPAIR_HEADER_LEN, RIDER_OVERHEAD, Source};
 use super::queue::Queue;
 use super::rate::{Controller, Sample, Train};
 use super::resend::{Heard, Resend};
@@ -40,13 +44,17 @@ pub(super) struct Sender {
     repair: Option<Repair<Bytes>>,
     queue: Queue,
     resend: Resend,
+    answers: Answers,
     round_trip: RoundTrip,
+    base_delay: BaseDelay,
     rate: Box<dyn Controller>,
     pacer: Pacer,
     /// Whether something has been waiting to be sent ever since the last packet left.
     busy: bool,
     /// IP bytes sent so far.
     sent: u64,
+    /// What was sent of late.
+    load: Load,
     share: Share,
     next_number: u64,
     next_esi: u64,
@@ -72,10 +80,7 @@ impl Sender {
     pub(super) fn new(flow: Flow, config: &Config, encoder: Box<dyn Encoder<Bytes>>) -> Self {
         let coded = encoder.needs_symbols();
         let overhead = encoder.overhead();
-        let source = Source::HEADER_LEN;
-        let repair = Header::LEN + REPAIR_HEADER_LEN + Fragment::LEN + usize::from(overhead.repair);
-        let headers = if coded { source.max(repair) } else { source };
-        let payload_max = usize::from(config.datagram).saturating_sub(headers).max(PAYLOAD_LEAST);
+        let payload_max = payload_max(config.datagram, coded, overhead);
         Self {
             flow,
             config: *config,
@@ -84,11 +89,14 @@ impl Sender {
             repair: None,
             queue: Queue::new(payload_max as u32),
             resend: Resend::default(),
+            answers: Answers::default(),
             round_trip: RoundTrip::default(),
+            base_delay: BaseDelay::default(),
             rate: config.rate.controller(),
             pacer: Pacer::default(),
             busy: false,
             sent: 0,
+            load: Load::default(),
             share: Share::new(payload_max, config.datagram),
             next_number: 0,
             next_esi: 0,
@@ -129,6 +137,9 @@ impl Sender {
             {
                 return Some(packet);
             }
+            if let Some(answer) = self.answers.next_due(self.next_number, trace.now) {
+                return Some(self.stamp_data(trace.now, Body::Answer(answer)));
+            }
             if let Some(repair) = self.repair.take() {
                 return Some(self.stamp_data(trace.now, Body::Repair(repair)));
             }
@@ -149,12 +160,14 @@ impl Sender {
             sent: now.as_micros() as u32,
             round_trip: Header::round_trip_field(self.round_trip.smoothed()),
             train: self.busy,
+            protected: self.encoder.protects(),
         };
         self.next_number += 1;
         let packet = Packet { header, body };
         let size = packet.size();
         self.pacer.charge(now, self.rate.rate(), size);
         self.sent += u64::from(size);
+        self.load.note(now, size);
         self.share.note(&packet, size);
         packet
     }
@@ -191,7 +204,8 @@ impl Sender {
                 tolerance: self.config.tolerance.packets,
                 timeout: self.timeout(),
             };
-            self.resend.handle_feedback(&heard, self.next_esi);
+            let answered = self.answers.handle_feedback(&heard, self.next_esi, &mut *self.encoder);
+            self.resend.handle_feedback(&heard, self.next_esi, &answered);
         }
         Ok(())
     }
@@ -234,7 +248,7 @@ impl Sender {
 
     /// Whether something is to be sent as soon as the pacer lets it.
     fn waits(&self) -> bool {
-        self.repair.is_some() || self.resend.is_due() || !self.queue.is_empty()
+        self.repair.is_some() || self.resend.is_due() || self.answers.is_due() || !self.queue.is_empty()
     }
 
     fn drop_stale(&mut self, trace: &mut Trace) {
@@ -254,7 +268,7 @@ impl Sender {
         let (esi, fragment, frame) = self.resend.next_due(arrival)?;
         let payload = filler::payload(self.flow, frame, &fragment);
         self.resend.sent(esi, self.next_number, now);
-        let source = Source { esi: esi as u32, fragment, payload, trailer: Bytes::new() };
+        let source = Source { esi: esi as u32, fragment, payload, riders: Vec::new() };
         Some(self.stamp_data(now, Body::Retransmission(source)))
     }
 
@@ -270,6 +284,7 @@ impl Sender {
             frame_end: cut.index + 1 == cut.count,
             priority: cut.frame.priority,
             deadline: cut.frame.deadline,
+            size: (Fragment::LEN + payload.len()) as u16,
         };
         self.next_esi += 1;
         let bytes = payload.len() as u32;
@@ -280,7 +295,7 @@ impl Sender {
         self.queue.advance(bytes);
         let protect = self.protect(trace.now, &meta, &fragment, &payload);
         match protect {
-            Protect::Send(_) => Some(Source { esi: esi as u32, fragment, payload, trailer: Bytes::new() }),
+            Protect::Send(riders) => Some(Source { esi: esi as u32, fragment, payload, riders }),
             Protect::Hold => None,
         }
     }
@@ -325,6 +340,7 @@ impl Sender {
     /// Hands the account of losses to the code and to the rate.
     fn report(&mut self, now: Time, before: &Losses, trains: &Trains, feedback: &Feedback) {
         let losses = &feedback.losses;
+        let load = self.load.rate(now);
         let report = LossReport {
             expected: losses.expected.wrapping_sub(before.expected),
             lost: losses.lost.wrapping_sub(before.lost),
@@ -332,14 +348,15 @@ impl Sender {
             runs: std::array::from_fn(|class| losses.runs[class].wrapping_sub(before.runs[class])),
             deficit_max: losses.deficit,
             round_trip: self.round_trip.smoothed(),
-            queue: Duration::ZERO,
-            spare: None,
+            queue: self.base_delay.queue(now, feedback.delay),
+            spare: self.rate.rate().map(|rate| rate.saturating_sub(load)),
+            load,
             retransmits: self.config.retransmit != Retransmit::Never,
         };
         if let Some(round_trip) = report.round_trip {
             self.rate.handle_feedback(&Sample {
                 now,
-                delay: feedback.delay,
+                queue: report.queue,
                 round_trip,
                 expected: report.expected,
                 lost: report.lost,
@@ -384,6 +401,18 @@ impl Sender {
     fn one_way(&self) -> Duration {
         self.round_trip.smoothed().unwrap_or(Duration::ZERO) / 2
     }
+}
+
+/// The longest payload of a packet, so that source packets with their riders and repair packets fit the
+/// datagram.
+fn payload_max(datagram: u16, coded: bool, overhead: Overhead) -> usize {
+    let unit = Fragment::LEN + usize::from(overhead.repair);
+    let (riders, rider) = (usize::from(overhead.copies), RIDER_OVERHEAD + unit);
+    let space = |headers: usize| usize::from(datagram).saturating_sub(headers);
+    let of_source = space(Source::HEADER_LEN + riders * rider) / (1 + riders);
+    let of_repair = space(Header::LEN + REPAIR_HEADER_LEN + unit);
+    let payload = if coded { of_source.min(of_repair) } else { of_source };
+    payload.max(PAYLOAD_LEAST)
 }
 
 /// The least payload of a packet: twice [`Frame::HEAD_MAX`], so that a head fits into a half of it.

@@ -49,7 +49,21 @@ struct Gap {
     by: u64,
     noticed: Time,
     deadline: Time,
+    /// Whether a code was at work when it was noticed.
+    protected: bool,
     wanted: bool,
+}
+
+/// A packet that shows what was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown {
+    /// Its number.
+    pub(super) by: u64,
+    pub(super) now: Time,
+    /// The deadline of what is missing before it.
+    pub(super) deadline: Time,
+    /// Whether a code protects what leaves when it left.
+    pub(super) protected: bool,
 }
 
 /// What the book must know of the rest of the receiver to decide.
@@ -78,9 +92,9 @@ impl Sources {
         }
     }
 
-    /// Everything below `end` has been sent, says the packet numbered `by`. Packets that leave the
-    /// window are given up: they go to `lost`.
-    pub(super) fn extend(&mut self, end: u64, by: u64, now: Time, deadline: Time, lost: &mut Vec<u64>) {
+    /// Everything below `end` has been sent, as a packet shows. Packets that leave the window are given
+    /// up: they go to `lost`.
+    pub(super) fn extend(&mut self, end: u64, shown: &Shown, lost: &mut Vec<u64>) {
         // One place more than `end` needs, for the packet that shows it.
         if end >= self.settled.end() {
             let start = end + 1 - WINDOW;
@@ -97,7 +111,8 @@ impl Sources {
                 self.confirmed = self.confirmed.saturating_sub(1);
                 self.give_up(oldest.esis, lost);
             }
-            self.gaps.push_back(Gap { esis, by, noticed: now, deadline, wanted: false });
+            let Shown { by, now: noticed, deadline, protected } = *shown;
+            self.gaps.push_back(Gap { esis, by, noticed, deadline, protected, wanted: false });
         }
     }
 
@@ -181,6 +196,15 @@ impl Sources {
         }
     }
 
+    /// Whether anything wanted lies in `range`.
+    pub(super) fn wants_within(&self, range: &Range<u64>) -> bool {
+        let overlap = |gap: &Gap| {
+            let start = gap.esis.start.max(range.start).max(self.settled.start());
+            start < gap.esis.end.min(range.end) && self.first_open(start) < gap.esis.end.min(range.end)
+        };
+        self.gaps.iter().take(self.confirmed).any(|gap| gap.wanted && overlap(gap))
+    }
+
     /// Every source packet below has its fate.
     pub(super) fn floor(&self) -> u64 {
         self.settled.start()
@@ -225,8 +249,9 @@ impl Sources {
             gap.deadline.max(gap.noticed + GRACE)
         };
         let round_trip = view.round_trip.unwrap_or(Duration::ZERO);
-        // Waiting for the code must not cost more time than asking would have.
-        let patience = beyond_code.min(gap.noticed + round_trip);
+        // Waiting for the code must not cost more time than asking would have, and a code that rests need
+        // not be waited for.
+        let patience = if gap.protected { beyond_code.min(gap.noticed + round_trip) } else { Time::ZERO };
         match self.retransmit {
             Retransmit::Never => (Time::NEVER, beyond_code),
             Retransmit::Always => (patience, Time::NEVER),
@@ -290,11 +315,15 @@ mod tests {
         View { now: ms(now), settled, horizon: 0, round_trip: Some(RTT) }
     }
 
+    fn shown(by: u64, now: u64, deadline: u64) -> Shown {
+        Shown { by, now: ms(now), deadline: ms(deadline), protected: true }
+    }
+
     /// Packet 0 arrived, 1 and 2 are missing with a deadline at 100 ms, 3 arrived at 10 ms.
     fn missing(retransmit: Retransmit, coded: bool) -> Sources {
         let (mut sources, mut lost) = (Sources::new(retransmit, coded), Vec::new());
         assert!(sources.settle(0));
-        sources.extend(3, 3, ms(10), ms(100), &mut lost);
+        sources.extend(3, &shown(3, 10, 100), &mut lost);
         assert!(sources.settle(3) && !sources.settle(3));
         sources.decide(&view(10, 1), &mut lost);
         assert!(lost.is_empty(), "not before the packet numbers are settled");
@@ -320,7 +349,7 @@ mod tests {
         let (mut sources, mut lost) = (Sources::new(Retransmit::Always, false), Vec::new());
         for esi in 1..WINDOW + 2 {
             if !sources.covers(esi) {
-                sources.extend(esi, esi, ms(10), ms(100), &mut lost);
+                sources.extend(esi, &shown(esi, 10, 100), &mut lost);
             }
             assert!(sources.settle(esi), "{esi}");
         }
@@ -372,6 +401,17 @@ mod tests {
     }
 
     #[test]
+    fn with_a_code_at_rest_a_packet_is_asked_for_at_once() {
+        let (mut sources, mut lost) = (Sources::new(Retransmit::Deadline, true), Vec::new());
+        assert!(sources.settle(0));
+        sources.extend(3, &Shown { protected: false, ..shown(3, 10, 100) }, &mut lost);
+        assert!(sources.settle(3));
+        decide(&mut sources, view(12, 3));
+        assert!(sources.wants_any() && sources.wants_within(&(0..2)) && sources.wants_within(&(2..9)));
+        assert!(!sources.wants_within(&(0..1)) && !sources.wants_within(&(3..9)));
+    }
+
+    #[test]
     fn a_recovery_ends_the_asking() {
         let mut sources = missing(Retransmit::Always, false);
         decide(&mut sources, view(12, 3));
@@ -389,9 +429,9 @@ mod tests {
         let mut sources = missing(Retransmit::Always, false);
         decide(&mut sources, view(12, 3));
         let mut lost = Vec::new();
-        sources.extend(WINDOW + 2, 9, ms(20), ms(120), &mut lost);
+        sources.extend(WINDOW + 2, &shown(9, 20, 120), &mut lost);
         assert_eq!(lost, [1, 2]);
-        sources.extend(3 * WINDOW, 10, ms(20), ms(120), &mut lost);
+        sources.extend(3 * WINDOW, &shown(10, 20, 120), &mut lost);
         assert_eq!(lost.len() as u64, 2 * WINDOW - 1, "0 to 2 WINDOW but 0 and 3");
         assert_eq!(sources.floor(), 2 * WINDOW + 1);
     }

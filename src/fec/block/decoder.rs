@@ -9,7 +9,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{BLOCK_MAX, Coefficients};
+use super::Coefficients;
+use super::span::{Extent, Layout, Span};
 use crate::fec::matrix::invert;
 use crate::fec::sources::Sources;
 use crate::fec::{DecodeEvent, Decoder, RepairHeader, Symbol, gf256};
@@ -23,20 +24,19 @@ const HELD_MAX: usize = 8_192;
 /// The receiver's half.
 #[derive(Debug)]
 pub(in crate::fec) struct BlockDecoder<S> {
-    coefficients: Coefficients,
-    /// The distance of a block's source packets.
-    stride: u32,
-    /// The most source packets that a block has.
-    sources_max: u32,
-    /// The most repair packets that a block has.
-    repair_max: u8,
+    layout: Layout,
     sources: Sources<S>,
-    /// The blocks that wait, by the ESI of their first source packet.
-    blocks: BTreeMap<u32, Block<S>>,
+    /// The blocks that wait.
+    blocks: BTreeMap<Key, Block<S>>,
     /// The repair packets in all of them.
     held: usize,
+    /// Source packets that are known now, whose blocks are to be looked at again.
+    learned: Vec<u32>,
     events: VecDeque<DecodeEvent<S>>,
 }
+
+/// The stride of a block and the ESI of its first source packet.
+type Key = (u32, u32);
 
 /// A block of which repair packets arrived and source packets are missing.
 #[derive(Debug)]
@@ -46,43 +46,21 @@ struct Block<S> {
     repairs: Vec<(u16, S)>,
 }
 
-/// Which packets make a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
-    first: u32,
-    sources: u32,
-    stride: u32,
-    repair: u8,
-}
-
-impl Span {
-    fn esis(self) -> impl DoubleEndedIterator<Item = u32> {
-        (0..self.sources).map(move |column| self.first + column * self.stride)
-    }
-
-    fn last(self) -> u32 {
-        self.first + (self.sources - 1) * self.stride
-    }
-
-    fn contains(self, esi: u32) -> bool {
-        (self.first..=self.last()).contains(&esi) && (esi - self.first).is_multiple_of(self.stride)
-    }
-
-    fn column(self, esi: u32) -> usize {
-        ((esi - self.first) / self.stride) as usize
-    }
-}
-
 impl<S: Symbol> Decoder<S> for BlockDecoder<S> {
     fn push_source(&mut self, _now: Time, esi: u32, symbol: &S) {
         if self.sources.insert(esi, symbol) && !self.blocks.is_empty() {
-            self.advance(vec![esi]);
+            self.learned.push(esi);
+            self.advance();
         }
     }
 
     fn push_repair(&mut self, _now: Time, header: &RepairHeader, symbol: &S) -> Result<(), Malformed> {
-        let span = self.span(header)?;
-        let known = self.blocks.get(&span.first);
+        let span = self.layout.span(header)?;
+        if !self.sources.reaches(span.last()) {
+            return Err(Malformed::OutOfRange);
+        }
+        let key = (span.stride, span.first);
+        let known = self.blocks.get(&key);
         if known.is_some_and(|block| block.span != span) {
             return Err(Malformed::InvalidField);
         }
@@ -94,11 +72,11 @@ impl<S: Symbol> Decoder<S> for BlockDecoder<S> {
             // The second copy of a repair packet: the first one does all that it could.
             self.settle(1, RepairFate::Unneeded);
         } else {
-            let block = self.blocks.entry(span.first).or_insert(Block { span, repairs: Vec::new() });
+            let block = self.blocks.entry(key).or_insert(Block { span, repairs: Vec::new() });
             block.repairs.push((header.row, symbol.clone()));
             self.held += 1;
-            let learned = self.try_recover(span.first);
-            self.advance(learned);
+            self.try_recover(key);
+            self.advance();
             self.keep_bound();
         }
         Ok(())
@@ -124,22 +102,20 @@ impl<S: Symbol> Decoder<S> for BlockDecoder<S> {
         }
         // The last source packets are the likeliest to be wanted, so the search begins there.
         let hopeless = |span: Span| !span.esis().rev().any(|esi| self.sources.wants(esi));
-        let gone: Vec<u32> = self
-            .blocks
-            .range(..esi)
-            .filter(|(_, block)| hopeless(block.span))
-            .map(|(&first, _)| first)
-            .collect();
-        for first in gone {
-            self.give_up(first);
+        let extents = self.layout.extents().iter().map(|extent| extent.stride);
+        let begun = extents.flat_map(|stride| self.blocks.range((stride, 0)..(stride, esi)));
+        let gone = begun.filter(|(_, block)| hopeless(block.span));
+        let gone: Vec<Key> = gone.map(|(&key, _)| key).collect();
+        for key in gone {
+            self.give_up(key);
         }
     }
 }
 
 impl<S: Symbol> BlockDecoder<S> {
     /// A decoder for blocks of at most `sources_max` source packets, `stride` apart, and at most
-    /// `repair_max` repair packets. One of both is 1 where all coefficients are, or else there would be
-    /// repair packets that say the same.
+    /// `repair_max` repair packets before anybody asks for more. One of both is 1 where all
+    /// coefficients are, or else there would be repair packets that say the same.
     pub(in crate::fec) fn new(
         coefficients: Coefficients,
         stride: usize,
@@ -147,64 +123,55 @@ impl<S: Symbol> BlockDecoder<S> {
         repair_max: usize,
     ) -> Self {
         debug_assert!(coefficients == Coefficients::Cauchy || sources_max == 1 || repair_max == 1);
-        let (stride, sources_max) = (stride as u32, sources_max as u32);
+        let extent = Extent { stride: stride as u32, sources_max: sources_max as u32 };
+        Self::of(Layout::Single { extent, repair_max: repair_max as u8, coefficients })
+    }
+
+    /// A decoder for a matrix with a parity packet for each row of `columns` source packets and for
+    /// each column of `rows`.
+    pub(in crate::fec) fn crossed(columns: usize, rows: usize) -> Self {
+        let along_row = Extent { stride: 1, sources_max: columns as u32 };
+        let along_column = Extent { stride: columns as u32, sources_max: rows as u32 };
+        Self::of(Layout::Crossed([along_row, along_column]))
+    }
+
+    fn of(layout: Layout) -> Self {
+        let keep = layout.extents().iter().map(|extent| extent.stride * extent.sources_max).max();
         Self {
-            coefficients,
-            stride,
-            sources_max,
-            repair_max: repair_max as u8,
-            sources: Sources::new(stride * sources_max),
+            layout,
+            sources: Sources::new(keep.unwrap_or(0)),
             blocks: BTreeMap::new(),
             held: 0,
+            learned: Vec::new(),
             events: VecDeque::new(),
         }
     }
 
-    /// Reads a header: which packets make the block, or what cannot be.
-    fn span(&self, header: &RepairHeader) -> Result<Span, Malformed> {
-        let reach = u32::from(header.count).checked_sub(1).ok_or(Malformed::InvalidField)?;
-        let span = Span {
-            first: header.first,
-            sources: reach / self.stride + 1,
-            stride: self.stride,
-            repair: header.parameter,
-        };
-        let fits = reach.is_multiple_of(self.stride)
-            && span.sources <= self.sources_max
-            && span.repair <= self.repair_max
-            && span.sources as usize + usize::from(span.repair) <= BLOCK_MAX
-            && header.row < u16::from(span.repair);
-        if !fits {
-            return Err(Malformed::InvalidField);
-        }
-        let last = span.first.checked_add(reach).filter(|&last| self.sources.reaches(last));
-        last.map(|_| span).ok_or(Malformed::OutOfRange)
-    }
-
     /// Looks again at the blocks of source packets that are known now, until nothing moves.
-    fn advance(&mut self, mut learned: Vec<u32>) {
-        while let Some(esi) = learned.pop() {
-            let reach = self.stride * (self.sources_max - 1);
-            let touched: Vec<u32> = self
-                .blocks
-                .range(esi.saturating_sub(reach)..=esi)
-                .filter(|(_, block)| block.span.contains(esi))
-                .map(|(&first, _)| first)
-                .collect();
-            for first in touched {
-                learned.extend(self.try_recover(first));
+    fn advance(&mut self) {
+        let layout = self.layout;
+        while let Some(esi) = self.learned.pop() {
+            for extent in layout.extents() {
+                let from = (extent.stride, esi.saturating_sub(extent.reach()));
+                let near = self.blocks.range(from..=(extent.stride, esi));
+                let touched = near.filter(|(_, block)| block.span.contains(esi));
+                let touched: Vec<Key> = touched.map(|(&key, _)| key).collect();
+                for key in touched {
+                    self.try_recover(key);
+                }
             }
         }
     }
 
-    /// Recovers what is missing of the block at `first` if that is possible, and says what it was.
-    fn try_recover(&mut self, first: u32) -> Vec<u32> {
-        let Some(block) = self.blocks.get(&first) else { return Vec::new() };
-        let missing: Vec<u32> = block.span.esis().filter(|&esi| !self.sources.has(esi)).collect();
-        if block.repairs.len() < missing.len() {
-            return Vec::new();
+    /// Recovers what is missing of a block if that is possible.
+    fn try_recover(&mut self, key: Key) {
+        let Some(block) = self.blocks.get(&key) else { return };
+        let missing = block.span.esis().filter(|&esi| !self.sources.has(esi));
+        if block.repairs.len() < missing.clone().count() {
+            return;
         }
-        let Some(symbols) = self.solve(block, &missing) else { return Vec::new() };
+        let missing: Vec<u32> = missing.collect();
+        let Some(symbols) = self.solve(block, &missing) else { return };
         let superfluous = block.repairs.len() - missing.len();
         for (&esi, symbol) in missing.iter().zip(symbols) {
             let wanted = self.sources.wants(esi);
@@ -213,10 +180,10 @@ impl<S: Symbol> BlockDecoder<S> {
                 self.events.push_back(DecodeEvent::Recovered { esi, symbol });
             }
         }
-        self.remove(first);
+        self.remove(key);
         self.settle(missing.len(), RepairFate::Used);
         self.settle(superfluous, RepairFate::Unneeded);
-        missing
+        self.learned.extend(missing);
     }
 
     /// The missing source packets of a block, from as many of its repair packets.
@@ -228,8 +195,8 @@ impl<S: Symbol> BlockDecoder<S> {
         if lost == 0 {
             return Some(Vec::new());
         }
-        let span = block.span;
-        let at = |row: u16, esi: u32| self.coefficients.at(usize::from(row), span.column(esi));
+        let (span, coefficients) = (block.span, self.layout.coefficients());
+        let at = |row: u16, esi: u32| coefficients.at(usize::from(row), span.column(esi));
         let (rows, repairs): (Vec<u16>, Vec<&S>) =
             block.repairs[..lost].iter().map(|(row, symbol)| (*row, symbol)).unzip();
         let part = rows.iter().flat_map(|&row| missing.iter().map(move |&esi| at(row, esi))).collect();
@@ -250,20 +217,28 @@ impl<S: Symbol> BlockDecoder<S> {
     /// Gives up the oldest blocks until what is held keeps to its bound.
     fn keep_bound(&mut self) {
         while self.held > HELD_MAX
-            && let Some((&first, _)) = self.blocks.first_key_value()
+            && let Some(oldest) = self.oldest()
         {
-            self.give_up(first);
+            self.give_up(oldest);
         }
     }
 
-    fn give_up(&mut self, first: u32) {
-        let unused = self.remove(first);
+    fn oldest(&self) -> Option<Key> {
+        let layout = self.layout;
+        let of_extent =
+            |extent: &Extent| self.blocks.range((extent.stride, 0)..=(extent.stride, u32::MAX)).next();
+        let firsts = layout.extents().iter().filter_map(of_extent).map(|(&key, _)| key);
+        firsts.min_by_key(|&(_, first)| first)
+    }
+
+    fn give_up(&mut self, key: Key) {
+        let unused = self.remove(key);
         self.settle(unused, RepairFate::Insufficient);
     }
 
-    /// Forgets the block at `first`, and says how many repair packets it had.
-    fn remove(&mut self, first: u32) -> usize {
-        let repairs = self.blocks.remove(&first).map_or(0, |block| block.repairs.len());
+    /// Forgets a block, and says how many repair packets it had.
+    fn remove(&mut self, key: Key) -> usize {
+        let repairs = self.blocks.remove(&key).map_or(0, |block| block.repairs.len());
         self.held -= repairs;
         repairs
     }
@@ -376,8 +351,7 @@ mod tests {
             (RepairHeader { count: 0, ..header(9, 0) }, Malformed::InvalidField),
             (RepairHeader { count: 4, ..header(9, 0) }, Malformed::InvalidField),
             (RepairHeader { parameter: 3, ..header(9, 0) }, Malformed::InvalidField),
-            (RepairHeader { parameter: 0, ..header(9, 0) }, Malformed::InvalidField),
-            (header(9, 2), Malformed::InvalidField),
+            (header(9, 252), Malformed::InvalidField),
             (RepairHeader { count: 2, ..header(0, 1) }, Malformed::InvalidField),
             (header(u32::MAX - 1, 0), Malformed::OutOfRange),
             (header(20_000, 0), Malformed::OutOfRange),
@@ -401,7 +375,7 @@ mod tests {
             arrive(&mut decoder, &[], &[(first, 0)]);
         }
         assert_eq!((decoder.held, decoder.blocks.len()), (HELD_MAX, HELD_MAX));
-        assert_eq!(decoder.blocks.first_key_value().map(|(&first, _)| first), Some(over));
+        assert_eq!(decoder.blocks.first_key_value().map(|(&key, _)| key), Some((1, over)));
         assert_eq!(events(&mut decoder), vec![settled(RepairFate::Insufficient); over as usize]);
     }
 

@@ -1,19 +1,19 @@
 //! The sender's half of block codes.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
-use super::{BLOCK_MAX, Coefficients, Shape, UNIT_OVERHEAD};
-use crate::fec::{Encoder, Flush, Overhead, Protect, Repair, RepairHeader, SourceMeta, Symbol};
+use super::history::History;
+use super::{Shape, UNIT_OVERHEAD};
+use crate::fec::{Encoder, Flush, Overhead, Protect, Repair, SourceMeta, Symbol};
 use crate::time::Time;
 
 /// The sender's half for blocks closed by count or time. The ends of frames do not close them.
 #[derive(Debug)]
 pub(in crate::fec) struct BlockEncoder<S> {
     shape: Shape,
-    /// The ESI of the first source packet of the open matrix.
-    first: u32,
-    /// The source packets of the open matrix.
-    open: Vec<S>,
+    /// The source packets of the open matrix, and those that fresh repair packets may be asked for.
+    history: History<S>,
     /// When the open matrix is closed at the latest.
     deadline: Option<Time>,
     ready: VecDeque<Repair<S>>,
@@ -21,21 +21,20 @@ pub(in crate::fec) struct BlockEncoder<S> {
 
 impl<S: Symbol> BlockEncoder<S> {
     pub(in crate::fec) fn new(shape: Shape) -> Self {
-        Self { shape, first: 0, open: Vec::new(), deadline: None, ready: VecDeque::new() }
+        let history = History::new(shape.coefficients, shape.columns);
+        Self { shape, history, deadline: None, ready: VecDeque::new() }
     }
 
     /// Closes the blocks of the matrix. Their repair packets continue the turns of the columns, so that
     /// a burst as long as there are columns hits each block at most once, wherever it falls.
     fn close(&mut self) {
-        let Shape { columns, coefficients, .. } = self.shape;
-        let filled = self.open.len();
+        let (columns, filled) = (self.shape.columns, self.history.open_len());
         for column in (filled..filled + columns).map(|turn| turn % columns).filter(|&turn| turn < filled) {
-            let sources: Vec<&S> = self.open.iter().skip(column).step_by(columns).collect();
-            let repair = self.shape.repair_for(sources.len());
-            let first = self.first + column as u32;
-            protect(&sources, first, columns, repair, coefficients, &mut self.ready);
+            let sources = (filled - column).div_ceil(columns);
+            let repair = self.shape.repair_for(sources);
+            self.history.close(column, sources, repair, &mut self.ready);
         }
-        self.open.clear();
+        self.history.close_rest();
         self.deadline = None;
     }
 }
@@ -46,12 +45,11 @@ impl<S: Symbol> Encoder<S> for BlockEncoder<S> {
     }
 
     fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect<S> {
-        if self.open.is_empty() {
-            self.first = meta.esi;
+        if self.history.open_len() == 0 {
             self.deadline = self.shape.flush.map(|flush| now + flush);
         }
-        self.open.push(symbol.clone());
-        if self.open.len() == self.shape.columns * self.shape.rows {
+        self.history.push(meta.esi, symbol);
+        if self.history.open_len() == self.shape.columns * self.shape.rows {
             self.close();
         }
         Protect::Send(Vec::new())
@@ -76,39 +74,28 @@ impl<S: Symbol> Encoder<S> for BlockEncoder<S> {
             self.close();
         }
     }
-}
 
-/// Computes the repair packets of a block and puts them into `ready`.
-pub(in crate::fec) fn protect<S: Symbol>(
-    sources: &[&S],
-    first: u32,
-    stride: usize,
-    repair: usize,
-    coefficients: Coefficients,
-    ready: &mut VecDeque<Repair<S>>,
-) {
-    debug_assert!(sources.len() + repair <= BLOCK_MAX, "checked constructors keep to it");
-    let matrix: Vec<u8> = (0..repair)
-        .flat_map(|row| (0..sources.len()).map(move |column| coefficients.at(row, column)))
-        .collect();
-    let span = (sources.len() - 1) * stride + 1;
-    for (row, symbol) in S::combine(&matrix, sources).into_iter().enumerate() {
-        let header = RepairHeader { first, count: span as u16, row: row as u16, parameter: repair as u8 };
-        ready.push_back(Repair { header, symbol });
+    fn request_repair(&mut self, _now: Time, range: RangeInclusive<u32>, count: u16) -> Vec<Repair<S>> {
+        self.history.request(&range, count)
+    }
+
+    fn handle_ack(&mut self, esi: u32) {
+        self.history.acknowledge(esi);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fec::block::{Coefficients, Partial};
     use crate::fec::conformance::meta;
     use crate::time::Duration;
 
     /// An encoder of (4, 2) blocks in two columns, with a timer of 8 ms.
     fn encoder() -> BlockEncoder<()> {
         let flush = Some(Duration::from_millis(8));
-        let coefficients = Coefficients::Cauchy;
-        BlockEncoder::new(Shape { columns: 2, rows: 4, repair: 2, coefficients, flush })
+        let (coefficients, partial) = (Coefficients::Cauchy, Partial::Proportional);
+        BlockEncoder::new(Shape { columns: 2, rows: 4, repair: 2, coefficients, flush, partial })
     }
 
     fn push(encoder: &mut BlockEncoder<()>, esis: std::ops::Range<u32>) {

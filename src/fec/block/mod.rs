@@ -6,20 +6,31 @@
 //! when its time is up, or at the end.
 //!
 //! The header of a repair packet gives what the block really has: `count` from its first to its last
-//! source packet, gaps included, and as `parameter` the number of its repair packets.
+//! source packet, gaps included, and as `parameter` the number of repair packets that were sent with it.
+//! Reed–Solomon blocks have further ones, rows `parameter` and up, for receivers that ask for them
+//! (hybrid ARQ, type II); they are as good as the first ones.
 
 mod decoder;
 mod encoder;
+mod history;
+#[cfg(test)]
+mod laws;
+mod span;
 
 use super::gf256::{inv, mul};
 use super::{Overhead, unit};
 use crate::time::Duration;
 
 pub(super) use decoder::BlockDecoder;
-pub(super) use encoder::{BlockEncoder, protect};
+pub(super) use encoder::BlockEncoder;
+pub(super) use history::History;
 
 /// The most packets that a block has, source and repair together.
 pub(super) const BLOCK_MAX: usize = 255;
+
+/// The most source packets of blocks that take turns: what waits at the sender, and the longest way to a
+/// repair.
+pub(super) const MATRIX_MAX: u32 = 4_096;
 
 /// What every code that sends units as repair symbols adds to packets.
 pub(super) const UNIT_OVERHEAD: Overhead = Overhead { copies: 0, repair: unit::OVERHEAD as u16 };
@@ -61,13 +72,27 @@ pub(super) struct Shape {
     pub(super) coefficients: Coefficients,
     /// How long the first source packet of a block waits for the last; for ever, where none.
     pub(super) flush: Option<Duration>,
+    /// What becomes of blocks that are closed before they are full.
+    pub(super) partial: Partial,
+}
+
+/// What becomes of blocks that are closed before they are full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Partial {
+    /// They keep the code rate, rounded in favor of protection (UDPspeeder comes close).
+    #[default]
+    Proportional,
+    /// They have no repair packets, since a flow that slow is taken to have time (kcp-go).
+    Unprotected,
 }
 
 impl Shape {
-    /// The repair packets of a block that was closed with `sources` packets: the code rate stays what
-    /// it is, rounded in favor of protection.
+    /// The repair packets of a block that was closed with `sources` packets.
     pub(super) fn repair_for(&self, sources: usize) -> usize {
-        (sources * self.repair).div_ceil(self.rows)
+        match self.partial {
+            Partial::Unprotected if sources < self.rows => 0,
+            _ => (sources * self.repair).div_ceil(self.rows),
+        }
     }
 }
 
@@ -88,9 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_block_keeps_the_code_rate_rounded_in_favor_of_protection() {
-        let shape =
-            Shape { columns: 1, rows: 10, repair: 3, coefficients: Coefficients::Cauchy, flush: None };
-        assert_eq!([1, 3, 4, 7, 10].map(|sources| shape.repair_for(sources)), [1, 1, 2, 3, 3]);
+    fn a_partial_block_keeps_the_code_rate_rounded_in_favor_of_protection_or_has_none() {
+        let repairs = |partial| {
+            let coefficients = Coefficients::Cauchy;
+            let shape = Shape { columns: 1, rows: 10, repair: 3, coefficients, flush: None, partial };
+            [1, 3, 4, 7, 10].map(|sources| shape.repair_for(sources))
+        };
+        assert_eq!(repairs(Partial::Proportional), [1, 1, 2, 3, 3]);
+        assert_eq!(repairs(Partial::Unprotected), [0, 0, 0, 0, 3]);
     }
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::expect::Rule;
 use super::file::ScenarioFile;
 use super::file::channel::Channel;
-use super::file::contender::{Contender, Fec, RateControl, Tcp, Udp};
+use super::file::contender::{Contender, Fec, RateControl, ReedSolomon, Tcp, Udp};
 use super::file::traffic::Traffic;
 use super::place::{At, Named};
 use super::problem::Problem;
@@ -222,30 +222,61 @@ impl Checker<'_> {
                 self.number(&xor.source, 1..=100);
                 self.number(&xor.interleave, 1..=100);
             }
-            Fec::ReedSolomon(code) => {
-                if let Some(per_frame) = &code.per_frame {
-                    self.float(per_frame.percent.value, &per_frame.percent, 0.1..=400.0, "");
-                    self.number(&per_frame.minimum, 0..=100);
-                    return;
-                }
-                self.together(("source", &code.source), ("repair", &code.repair));
-                if let Some((source, repair)) = code.source.as_ref().zip(code.repair.as_ref()) {
-                    self.number(source, 1..=254);
-                    self.number(repair, 1..=254);
-                    if source.value.saturating_add(repair.value) > 255 {
-                        let problem =
-                            Problem::at(repair.span(), "a block of this code has at most 255 packets");
-                        self.problems
-                            .push(problem.label(format!("at most {}", 255_u32.saturating_sub(source.value))));
+            Fec::Adaptive(code) => {
+                self.written(&code.worth, ByteSize::new(1_000), ByteSize::new(100_000_000));
+            }
+            Fec::Xor2d(xor) => {
+                self.number(&xor.columns, 2..=254);
+                self.number(&xor.rows, 2..=254);
+                self.product(&xor.columns, &xor.rows);
+                self.flush(&xor.pause);
+            }
+            Fec::ReedSolomon(code) => match &code.per_frame {
+                Some(frame) => {
+                    self.number(&frame.percent, 0..=255);
+                    self.number(&frame.minimum, 0..=100);
+                    if let Some(blocks) = &frame.blocks {
+                        self.number(blocks, 1..=4);
                     }
                 }
-                if let Some(flush) = &code.flush
-                    && let Flush::After(time) = flush.value
-                {
-                    let at = At { value: time, span: flush.span.clone() };
-                    self.written(&at, Duration::from_nanos(1), Duration::from_secs(1));
-                }
+                None => self.reed_solomon(code),
+            },
+        }
+    }
+
+    fn reed_solomon(&mut self, code: &ReedSolomon) {
+        self.together(("source", &code.source), ("repair", &code.repair));
+        if let Some((source, repair)) = code.source.as_ref().zip(code.repair.as_ref()) {
+            self.number(source, 1..=254);
+            self.number(repair, 1..=254);
+            if source.value.saturating_add(repair.value) > 255 {
+                let problem = Problem::at(repair.span(), "a block of this code has at most 255 packets");
+                self.problems
+                    .push(problem.label(format!("at most {}", 255_u32.saturating_sub(source.value))));
             }
+            if let Some(interleave) = &code.interleave {
+                self.number(interleave, 1..=255);
+                self.product(interleave, source);
+            }
+        }
+        if let Some(flush) = &code.flush {
+            self.flush(flush);
+        }
+    }
+
+    /// Source packets that wait together: as many as the sender remembers.
+    fn product(&mut self, first: &At<u32>, second: &At<u32>) {
+        let both = first.value.saturating_mul(second.value);
+        if both > 4096 {
+            let problem = Problem::at(first.span(), format!("{both} source packets are too many at once"));
+            self.problems.push(problem.label(format!("at most {}", 4096 / second.value.max(1))));
+        }
+    }
+
+    fn flush(&mut self, flush: &At<Flush>) {
+        if let Flush::After(time) = flush.value {
+            let at = At { value: time, span: flush.span.clone() };
+            self.written(&at, Duration::from_nanos(1), Duration::from_secs(1));
         }
     }
 
@@ -393,7 +424,13 @@ mod tests {
             &["path.down.bottleneck={ rate = \"1kbit/s\", channel = \"radio\", bad-factor = 0 }"],
             &["path.down.outage={ at = [\"1s\", \"3s\"], for = \"2s\", every = \"4s\" }"],
             &["contender.udp.udp.fec.reed-solomon={ source = 254, repair = 1, flush = \"off\" }"],
-            &["contender.udp.udp.fec.reed-solomon.per-frame={ percent = 400, minimum = 0 }"],
+            &["contender.udp.udp.fec.reed-solomon.per-frame={ percent = 255, minimum = 0, blocks = 4 }"],
+            &["contender.udp.udp.fec.reed-solomon.per-frame={ percent = 0, minimum = 100 }"],
+            &[
+                "contender.udp.udp.fec.reed-solomon={ source = 16, repair = 4, interleave = 255, partial = \"none\" }",
+            ],
+            &["contender.udp.udp.fec.xor-2d={ columns = 254, rows = 16, layout = \"staircase\" }"],
+            &["contender.udp.udp.fec.xor-2d={ columns = 2, rows = 2, pause = \"1s\" }"],
             &[
                 "contender.udp.udp.fec=none",
                 "contender.udp.udp.rate=fixed",
@@ -475,6 +512,30 @@ mod tests {
             (
                 &["contender.udp.udp.fec.reed-solomon.source=5"],
                 "the key `repair` is missing: needed beside this",
+            ),
+            (
+                &["contender.udp.udp.fec.reed-solomon={ source = 100, repair = 10, interleave = 41 }"],
+                "4100 source packets are too many at once: at most 40",
+            ),
+            (
+                &["contender.udp.udp.fec.reed-solomon.per-frame={ percent = 256 }"],
+                "256 is out of range: must be from 0 to 255",
+            ),
+            (
+                &["contender.udp.udp.fec.reed-solomon.per-frame={ percent = 20, blocks = 5 }"],
+                "5 is out of range: must be from 1 to 4",
+            ),
+            (
+                &["contender.udp.udp.fec.xor-2d={ columns = 1, rows = 5 }"],
+                "1 is out of range: must be from 2 to 254",
+            ),
+            (
+                &["contender.udp.udp.fec.xor-2d={ columns = 100, rows = 50 }"],
+                "5000 source packets are too many at once: at most 81",
+            ),
+            (
+                &["contender.udp.udp.fec.xor-2d={ columns = 10, rows = 5, pause = \"2s\" }"],
+                "2s is out of range: must be from 1ns to 1s",
             ),
             (
                 &["contender.\"a b\".tcp={}"],

@@ -96,6 +96,8 @@ pub struct Udp {
     pub fec: Fec,
     /// Whether lost packets are sent again. Default `"never"`.
     pub retransmit: Retransmit,
+    /// What answers a receiver that asks for lost packets. Default `"source"`.
+    pub answer: Answer,
     /// What becomes of frames that are out of date before they are sent. Default `"drop"`.
     pub stale: Stale,
     /// How the sending rate is controlled. Default `"none"`; a contender without congestion control is
@@ -116,6 +118,7 @@ impl Default for Udp {
             datagram: At::default_of(1200),
             fec: Fec::default(),
             retransmit: Retransmit::default(),
+            answer: Answer::default(),
             stale: Stale::default(),
             rate: RateControl::default(),
             pace: None,
@@ -135,6 +138,18 @@ pub enum Retransmit {
     Deadline,
     /// Always, until they arrive.
     Always,
+}
+
+/// What answers a receiver that asks for lost packets (hybrid ARQ).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// The packets themselves (type I).
+    #[default]
+    Source,
+    /// As many fresh repair packets as are missing (type II, incremental redundancy); the packets
+    /// themselves where the code cannot make any.
+    Repair,
 }
 
 /// How the sending rate is controlled.
@@ -161,8 +176,28 @@ pub enum Fec {
     Repeat(Repeat),
     /// One repair packet, the exclusive or of several source packets (RFC 5109, RFC 8627).
     Xor(Xor),
+    /// One repair packet for each row and each column of a matrix of source packets (SMPTE 2022-1, SRT).
+    #[serde(rename = "xor-2d")]
+    Xor2d(Xor2d),
     /// Reed–Solomon codes over GF(2^8) with a Cauchy matrix: any r of k + r packets may be lost.
     ReedSolomon(ReedSolomon),
+    /// As much redundancy as is worth its bytes, from the losses that the receiver reports.
+    Adaptive(Adaptive),
+}
+
+/// As much redundancy as is worth its bytes.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Adaptive {
+    /// What a frame in time is worth: repair packets are sent as long as what they add to its chance,
+    /// times this, is more than their bytes. From 1 kB to 100 MB, default `"250kB"`.
+    pub worth: At<ByteSize>,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        Self { worth: At::default_of(crate::fec::adaptive::Adaptive::default().worth()) }
+    }
 }
 
 /// Every packet several times.
@@ -189,6 +224,34 @@ pub struct Xor {
     pub interleave: At<u32>,
 }
 
+/// One repair packet for each row and each column of a matrix.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Xor2d {
+    /// How many source packets a row has. From 2 to 254; times `rows` at most 4096.
+    pub columns: At<u32>,
+    /// How many source packets a column has. From 2 to 254; times `columns` at most 4096.
+    pub rows: At<u32>,
+    /// When the repair packets of columns are sent. Default `"even"`.
+    #[serde(default)]
+    pub layout: MatrixLayout,
+    /// After what time without a source packet all that is open is closed short. Above 0 and at most
+    /// 1 s, or `"off"`: it waits until it is full. Default `"off"`, as with SRT.
+    #[serde(default = "default_pause")]
+    pub pause: At<Flush>,
+}
+
+/// When the repair packets of a matrix's columns are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MatrixLayout {
+    /// All at the end of the matrix.
+    #[default]
+    Even,
+    /// One after the other: each column ends a row later than the one before it.
+    Staircase,
+}
+
 /// Reed–Solomon: blocks of `source` packets with `repair` repair packets, or `per-frame`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -203,6 +266,13 @@ pub struct ReedSolomon {
     /// it waits until it is full. Default `"8ms"`, half a frame at 60 Hz.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flush: Option<At<Flush>>,
+    /// How many blocks are filled in turn, so that neighboring packets are in different ones. From 1
+    /// to 255, times `source` at most 4096; default 1: no interleaving.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interleave: Option<At<u32>>,
+    /// What becomes of a block that is closed before it is full. Default `"proportional"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
     /// One block for each frame instead, with repair packets in proportion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_frame: Option<PerFrame>,
@@ -215,20 +285,37 @@ impl ReedSolomon {
     }
 }
 
-/// One block for each frame.
+/// What becomes of a block that is closed before it is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Partial {
+    /// It has repair packets in proportion, rounded up.
+    Proportional,
+    /// It has none, as with kcp-go.
+    None,
+}
+
+/// One block for each frame, or several where it is too large for one.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PerFrame {
-    /// Repair packets as a share of the frame's source packets, rounded up. Above 0 and at most 400,
-    /// in percent.
-    pub percent: At<f64>,
-    /// The fewest repair packets that a frame gets. From 0 to 100, default 1.
+    /// Repair packets for each hundred source packets of the frame, rounded up. From 0 to 255.
+    pub percent: At<u32>,
+    /// The fewest repair packets that a block gets. From 0 to 100, default 1; not 0 where `percent` is 0.
     #[serde(default = "default_count")]
     pub minimum: At<u32>,
+    /// A frame that needs more blocks than this is not protected, as with Sunshine. From 1 to 4; default:
+    /// every frame is protected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<At<u32>>,
 }
 
 fn default_count() -> At<u32> {
     At::default_of(1)
+}
+
+fn default_pause() -> At<Flush> {
+    At::default_of(Flush::Off)
 }
 
 fn default_spacing() -> At<u32> {

@@ -1,17 +1,18 @@
 //! Transports and the codes on them.
 
 use super::{Lower, Neighbour, Protocol};
-use crate::fec::Scheme;
-use crate::fec::reed_solomon::{PerFrame, PerPackets};
+use crate::fec::adaptive::Adaptive;
+use crate::fec::reed_solomon::{Partial, PerFrame, PerPackets};
 use crate::fec::repeat::Repeat;
 use crate::fec::xor::Xor;
+use crate::fec::xor_2d::{Layout, Xor2d};
+use crate::fec::{InvalidScheme, Scheme};
 use crate::scenario::file::ScenarioFile;
 use crate::scenario::file::contender::{
-    self as written, Congestion, Contender, Fec, RateControl, Stale, Tcp, Udp,
+    self as written, Congestion, Contender, Fec, MatrixLayout, RateControl, ReedSolomon, Stale, Tcp, Udp,
 };
 use crate::scenario::file::path::Link;
 use crate::scenario::problem::Problem;
-use crate::scenario::quantity::Flush;
 use crate::time::Duration;
 use crate::transport::packet::IP_UDP_HEADER;
 use crate::transport::rate::{Limits, Rate};
@@ -77,6 +78,10 @@ impl Lower<'_> {
                 written::Retransmit::Deadline => transport::Retransmit::Deadline,
                 written::Retransmit::Always => transport::Retransmit::Always,
             },
+            answer: match udp.answer {
+                written::Answer::Source => transport::Answer::Source,
+                written::Answer::Repair => transport::Answer::Repair,
+            },
             stale: stale(udp.stale),
             rate: match (udp.rate, udp.pace.as_ref().map(|pace| pace.value).or(share)) {
                 (RateControl::None, _) | (RateControl::Fixed, None) => Rate::None,
@@ -94,10 +99,6 @@ impl Lower<'_> {
 
     /// The code; its own constructors know its limits.
     fn scheme(&mut self, fec: &Fec) -> Scheme {
-        let after = |flush: Flush| match flush {
-            Flush::After(time) => Some(time),
-            Flush::Off => None,
-        };
         let (scheme, span) = match fec {
             Fec::None => return Scheme::None,
             Fec::Repeat(repeat) => (
@@ -112,17 +113,23 @@ impl Lower<'_> {
                 };
                 (code.map(Scheme::Xor), xor.source.span())
             }
+            Fec::Adaptive(code) => (Adaptive::new(code.worth.value).map(Scheme::Adaptive), code.worth.span()),
+            Fec::Xor2d(xor) => {
+                let layout = match xor.layout {
+                    MatrixLayout::Even => Layout::Even,
+                    MatrixLayout::Staircase => Layout::Staircase,
+                };
+                let code = Xor2d::new(xor.columns.value, xor.rows.value, layout, xor.pause.value.after());
+                (code.map(Scheme::Xor2d), xor.columns.span())
+            }
             Fec::ReedSolomon(code) => match (&code.source, &code.repair, &code.per_frame) {
-                (Some(source), Some(repair), _) => (
-                    PerPackets::new(source.value, repair.value, after(code.flush_after()))
-                        .map(Scheme::ReedSolomon),
-                    source.span(),
-                ),
-                (_, _, Some(per_frame)) => (
-                    PerFrame::new(per_frame.percent.value as u32, per_frame.minimum.value)
-                        .map(Scheme::ReedSolomonPerFrame),
-                    per_frame.percent.span(),
-                ),
+                (Some(source), Some(repair), _) => {
+                    let block = per_packets(code, source.value, repair.value);
+                    (block.map(Scheme::ReedSolomon), source.span())
+                }
+                (_, _, Some(frame)) => {
+                    (per_frame(frame).map(Scheme::ReedSolomonPerFrame), frame.percent.span())
+                }
                 _ => return Scheme::None,
             },
         };
@@ -131,6 +138,21 @@ impl Lower<'_> {
             Scheme::None
         })
     }
+}
+
+fn per_packets(code: &ReedSolomon, source: u32, repair: u32) -> Result<PerPackets, InvalidScheme> {
+    let partial = match code.partial {
+        None | Some(written::Partial::Proportional) => Partial::Proportional,
+        Some(written::Partial::None) => Partial::Unprotected,
+    };
+    let interleave = code.interleave.as_ref().map_or(1, |blocks| blocks.value);
+    let block = PerPackets::new(source, repair, code.flush_after().after())?;
+    Ok(block.interleaved(interleave)?.with_partial(partial))
+}
+
+fn per_frame(frame: &written::PerFrame) -> Result<PerFrame, InvalidScheme> {
+    let code = PerFrame::new(frame.percent.value, frame.minimum.value)?;
+    frame.blocks.as_ref().map_or(Ok(code), |most| code.at_most(most.value))
 }
 
 const fn stale(stale: Stale) -> endpoint::Stale {

@@ -130,11 +130,10 @@ impl Display for Protocol {
             Self::Tcp(config) => write!(f, "TCP {}", config.congestion.name()),
             Self::Udp { down, scheme, .. } => {
                 write!(f, "UDP {scheme}")?;
-                match down.retransmit {
-                    transport::Retransmit::Never => Ok(()),
-                    transport::Retransmit::Deadline | transport::Retransmit::Always => {
-                        f.write_str(" + retransmission")
-                    }
+                match (down.retransmit, down.answer) {
+                    (transport::Retransmit::Never, _) => Ok(()),
+                    (_, transport::Answer::Source) => f.write_str(" + retransmission"),
+                    (_, transport::Answer::Repair) => f.write_str(" + repair on request"),
                 }
             }
         }

@@ -50,6 +50,16 @@ pub enum Flush {
     Off,
 }
 
+impl Flush {
+    /// How long after its first packet; none where never.
+    pub const fn after(self) -> Option<Duration> {
+        match self {
+            Self::After(time) => Some(time),
+            Self::Off => None,
+        }
+    }
+}
+
 /// What has a written form.
 pub trait Written: Sized {
     /// What it is, with an example, as an error says it: `a duration such as "40ms"`.

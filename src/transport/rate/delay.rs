@@ -75,7 +75,6 @@ pub(super) struct Delay {
     rounds: u64,
     /// The rates of the last rounds that no later round exceeded, with their round, largest first.
     peaks: VecDeque<(u64, f64)>,
-    base: Base,
     target: Target,
     /// Consecutive rounds with a queue of twice the target.
     severe: u32,
@@ -132,7 +131,6 @@ impl Delay {
             round: Round::default(),
             rounds: 0,
             peaks: VecDeque::new(),
-            base: Base::default(),
             target: Target { now: limits.target.as_secs_f64(), adapted: Time::ZERO },
             severe: 0,
             standing: None,
@@ -239,7 +237,7 @@ impl Controller for Delay {
     }
 
     fn handle_feedback(&mut self, sample: &Sample) {
-        let queue = self.base.queue(sample.now, sample.delay);
+        let queue = sample.queue.as_secs_f64();
         if let Some(loss) = self.losses.heavy(sample) {
             self.forget(self.capacity() * (1.0 - loss / 2.0));
             self.phase = Phase::Cruise { left: CRUISE_ROUNDS };
@@ -291,34 +289,6 @@ impl Round {
             self.time += train.time;
             self.queue = Some(self.queue.map_or(queue, |least| least.min(queue)));
         }
-    }
-}
-
-/// The base delay: the least relative one-way delay of the last ten seconds.
-#[derive(Debug, Default)]
-struct Base {
-    /// The least delay of each of the last seconds that had samples, relative to `zero`, newest last.
-    least: [Option<i32>; BASE_SECONDS],
-    second: u64,
-    /// The first sample, which all others are relative to, so that they do not wrap.
-    zero: Option<u32>,
-}
-
-impl Base {
-    /// Takes a delay and gives the part of it that is above the base, in seconds.
-    fn queue(&mut self, now: Time, delay: u32) -> f64 {
-        let zero = *self.zero.get_or_insert(delay);
-        let delay = delay.wrapping_sub(zero) as i32;
-        let second = now.as_nanos() / 1_000_000_000;
-        if second != self.second {
-            self.second = second;
-            self.least.rotate_left(1);
-            self.least[BASE_SECONDS - 1] = None;
-        }
-        let newest = &mut self.least[BASE_SECONDS - 1];
-        *newest = Some(newest.map_or(delay, |least| least.min(delay)));
-        let base = self.least.iter().flatten().min().copied().unwrap_or(delay);
-        f64::from(delay.saturating_sub(base)) / 1e6
     }
 }
 
@@ -413,10 +383,6 @@ const STANDING_SHARE: f64 = 0.85;
 
 /// The shortest round: shorter trains tell more of jitter than of the path.
 const ROUND_MIN: Duration = Duration::from_millis(20);
-
-/// Memory of the base delay in seconds: long enough to see an empty queue, short enough to follow a
-/// change of route.
-const BASE_SECONDS: usize = 10;
 
 /// Losses are judged over a second and over no fewer packets than this, which puts one standard error
 /// of a share of 15 % at 5 %.

@@ -32,9 +32,8 @@ pub enum Rate {
 pub(super) struct Sample {
     /// When the feedback arrived.
     pub(super) now: Time,
-    /// The least one-way delay since the last feedback, on unrelated clocks, in microseconds modulo
-    /// 2^32.
-    pub(super) delay: u32,
+    /// The least queueing delay since the last feedback.
+    pub(super) queue: Duration,
     /// The smoothed round trip.
     pub(super) round_trip: Duration,
     /// Packets whose fate became known.

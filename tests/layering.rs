@@ -20,8 +20,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "runner",
         &["impair", "transport", "tcp", "session", "traffic", "ledger", "measure", "drive", "scenario"],
     ),
-    ("report", &["measure", "scenario", "runner"]),
-    ("cli", &["fec", "session", "measure", "scenario", "runner", "report"]),
+    ("lab", &["fec", "measure", "scenario", "runner"]),
+    ("report", &["measure", "scenario", "runner", "lab"]),
+    ("cli", &["fec", "session", "measure", "scenario", "runner", "lab", "report"]),
 ];
 
 /// The modules that everything may use, and that use only each other.

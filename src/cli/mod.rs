@@ -16,13 +16,16 @@ use clap::{Parser, Subcommand};
 use framehawk_sim::scenario::problem::Problems;
 
 mod bench;
+mod conduct;
 mod explain;
 mod output;
 mod progress;
+mod recommend;
 mod run;
 mod scenario;
 mod schema;
 mod selection;
+mod shell;
 
 /// Over this link, for this traffic: what does the person at the screen see under TCP, what under UDP
 /// with error correction, and what does it cost in bytes?
@@ -37,6 +40,7 @@ pub(crate) struct Cli {
 enum Command {
     Run(run::Run),
     Bench(bench::Bench),
+    Recommend(recommend::Recommend),
     Scenario(scenario::Scenario),
     Schema(schema::Schema),
     Explain(explain::Explain),
@@ -109,6 +113,7 @@ impl Cli {
             None => output::print(FIRST_STEPS),
             Some(Command::Run(run)) => return run.run(),
             Some(Command::Bench(bench)) => return bench.run(),
+            Some(Command::Recommend(recommend)) => return recommend.run(),
             Some(Command::Scenario(scenario)) => scenario.run(),
             Some(Command::Schema(schema)) => schema.run(),
             Some(Command::Explain(explain)) => explain.run(),
@@ -118,12 +123,13 @@ impl Cli {
 }
 
 const FIRST_STEPS: &str = "\
-Five commands to try:
+Six commands to try:
 
   fhsim scenario list                    what there is to run
   fhsim run cafe-wifi                    one scenario, every contender in it
   fhsim run cafe-wifi --set path.down.loss.iid.rate=2%
                                          the same with two of a hundred packets lost
+  fhsim recommend cafe-wifi              which error correction is right there
   fhsim explain age_p99_ms               what a number means
   fhsim scenario show cafe-wifi          a scenario to copy and change
 

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
-use framehawk_sim::report::table::Look;
+use framehawk_sim::report::layout::Look;
 
 use super::Failure;
 

@@ -1,11 +1,7 @@
 //! `fhsim run`: one scenario, every contender in it, on the same paths.
 
 use std::fs;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -15,8 +11,9 @@ use framehawk_sim::runner::{self, Conduct, Outcome};
 use framehawk_sim::scenario::expect::{Evaluation, Rule};
 use framehawk_sim::scenario::{self, Draft, Scenario};
 
-use super::progress::Bar;
+use super::conduct::Manner;
 use super::selection::{Selection, seed_range};
+use super::shell::quoted;
 use super::{Exit, Failure, output};
 
 /// Run a scenario: every contender in it, on the same paths
@@ -43,12 +40,8 @@ pub(super) struct Run {
     /// Writes result.json, result.csv and scenario.toml (as it was run) into this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Says nothing beside the result: no progress, no verdict
-    #[arg(short, long)]
-    quiet: bool,
-    /// How many threads [default: one a core]; changes no result
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    manner: Manner,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,12 +62,13 @@ impl Run {
         }
         let seeds = self.seeds(&draft);
         let scenario = Scenario::new(&draft)?;
-        if !self.quiet {
+        if !self.manner.quiet {
             for warning in scenario::warnings(&draft.file, &scenario) {
                 output::tell(&format!("warning: {warning}"));
             }
         }
-        let outcome = self.simulate(&scenario, &seeds)?;
+        let run = |conduct: &Conduct<'_>| runner::run(&scenario, &seeds, conduct);
+        let outcome = self.manner.conduct(run)?.map_err(anyhow::Error::from)?;
         if outcome.seeds.is_empty() {
             output::tell("interrupted before any seed was complete: there is no result");
             return Ok(Exit::Interrupted);
@@ -105,7 +99,7 @@ impl Run {
             Format::Json => report.to_text(),
             Format::Csv => csv::table(&outcome),
         })?;
-        if !self.quiet {
+        if !self.manner.quiet {
             tell(&expectations, &sentences, &command);
         }
         Ok(if !outcome.complete {
@@ -125,26 +119,6 @@ impl Run {
         }
     }
 
-    fn simulate(&self, scenario: &Scenario, seeds: &[u64]) -> anyhow::Result<Outcome> {
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let (flag, quiet) = (Arc::clone(&cancelled), self.quiet);
-        // The first Ctrl-C ends the run with what is complete, the second at once.
-        ctrlc::set_handler(move || {
-            if flag.swap(true, Ordering::Relaxed) {
-                process::exit(130);
-            }
-            if !quiet {
-                output::tell("interrupted: the trials under way are finished; again to end at once");
-            }
-        })
-        .context("cannot listen to Ctrl-C")?;
-        let bar = Bar::new(!self.quiet && output::stderr_is_terminal());
-        let conduct = Conduct { threads: self.threads, cancelled: &cancelled, progress: &bar };
-        let outcome = runner::run(scenario, seeds, &conduct);
-        bar.finish();
-        Ok(outcome?)
-    }
-
     /// A command that gives the same result; what cannot change it is left out.
     fn command(&self, seeds: &[u64]) -> String {
         let mut words = vec!["fhsim".to_owned(), "run".to_owned(), quoted(&self.selection.scenario)];
@@ -156,15 +130,6 @@ impl Run {
         words.extend(self.selection.sets.iter().map(|set| format!("--set {}", quoted(set))));
         words.join(" ")
     }
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=%:,+@".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 fn tell(expectations: &[(Rule, Evaluation)], sentences: &[String], command: &str) {
@@ -232,13 +197,5 @@ mod tests {
         ] {
             assert_eq!(significant(value), text);
         }
-    }
-
-    #[test]
-    fn words_are_quoted_for_a_shell_where_they_need_it() {
-        assert_eq!(quoted("path.down.loss.iid.rate=5%"), "path.down.loss.iid.rate=5%");
-        assert_eq!(quoted("a=\"b c\""), "'a=\"b c\"'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
     }
 }

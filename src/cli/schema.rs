@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use framehawk_sim::report::bench::json::BenchReport;
 use framehawk_sim::report::json::Report;
 use framehawk_sim::scenario::file::ScenarioFile;
 
@@ -21,6 +22,8 @@ enum Of {
     Scenario,
     /// What `fhsim run --format json` prints
     Result,
+    /// What `fhsim bench strategy --format json` prints
+    Bench,
 }
 
 impl Schema {
@@ -28,6 +31,7 @@ impl Schema {
         let schema = match self.of {
             Of::Scenario => schemars::schema_for!(ScenarioFile),
             Of::Result => schemars::schema_for!(Report),
+            Of::Bench => schemars::schema_for!(BenchReport),
         };
         output::print(&(serde_json::to_string_pretty(&schema).context("cannot write the schema")? + "\n"))
     }

@@ -93,9 +93,27 @@ pub(super) fn seed_range(text: &str) -> Result<(u64, u64), String> {
     }
 }
 
+/// How many seeds, or from which to which: `20` is `1..20`.
+pub(super) fn seeds(text: &str) -> Result<(u64, u64), String> {
+    match text.trim().parse::<u64>() {
+        Ok(0) => Err("at least one seed is needed".to_owned()),
+        Ok(count) => seed_range(&format!("1..{count}")),
+        Err(_) => seed_range(text).map_err(|error| format!("{error}; or how many: 20")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seeds_are_a_number_or_a_range() {
+        assert_eq!(seeds("20"), Ok((1, 20)));
+        assert_eq!(seeds("5..9"), Ok((5, 9)));
+        for wrong in ["0", "x", "", "9..5", "100001"] {
+            assert!(seeds(wrong).is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn a_range_of_seeds_has_both_ends() {

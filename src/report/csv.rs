@@ -30,7 +30,7 @@ pub fn table(outcome: &Outcome) -> String {
 }
 
 /// A field, in quotes where it has to be.
-fn field(text: &str) -> String {
+pub(super) fn field(text: &str) -> String {
     if text.contains(['"', ',', '\n', '\r']) {
         return format!("\"{}\"", text.replace('"', "\"\""));
     }

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use crate::measure::{METRICS, Metrics, Value};
-use crate::runner::{ContenderOutcome, Outcome};
+use crate::runner::{ContenderOutcome, Outcome, Summary};
 use crate::scenario::Draft;
 use crate::scenario::expect::{Evaluation, Rule};
 
@@ -179,28 +179,42 @@ fn value_of(value: &impl Serialize) -> serde_json::Value {
 }
 
 fn contender(outcome: &ContenderOutcome, seeds: &[u64]) -> ContenderReport {
-    let summaries = outcome.summaries.iter();
-    let differences = outcome.differences.iter().filter(|difference| difference.mean.is_finite());
     ContenderReport {
         name: outcome.name.clone(),
         transport: outcome.transport.clone(),
         congestion_controlled: outcome.congestion_controlled,
-        metrics: ByMetric(summaries.clone().map(|one| (one.key, number(one.mean).ok())).collect()),
-        intervals: ByMetric(summaries.clone().map(|one| (one.key, ends(one.interval))).collect()),
-        absent: ByMetric(
-            summaries.filter_map(|one| Some((one.key, number(one.mean).err()?.to_owned()))).collect(),
-        ),
-        differences: ByMetric(
-            differences
-                .map(|one| (one.key, DifferenceReport { mean: one.mean, interval: ends(one.interval) }))
-                .collect(),
-        ),
+        metrics: means(outcome),
+        intervals: intervals(outcome),
+        absent: absent(outcome),
+        differences: differences(outcome),
         per_seed: seeds
             .iter()
             .zip(&outcome.per_seed)
             .map(|(seed, metrics)| per_seed(*seed, metrics))
             .collect(),
     }
+}
+
+pub(super) fn means(outcome: &ContenderOutcome) -> ByMetric<Option<f64>> {
+    ByMetric(outcome.summaries.iter().map(|one| (one.key, number(one.mean).ok())).collect())
+}
+
+pub(super) fn intervals(outcome: &ContenderOutcome) -> ByMetric<Option<[f64; 2]>> {
+    ByMetric(outcome.summaries.iter().map(|one| (one.key, ends(one.interval))).collect())
+}
+
+pub(super) fn absent(outcome: &ContenderOutcome) -> ByMetric<String> {
+    let reason = |one: &Summary| Some((one.key, number(one.mean).err()?.to_owned()));
+    ByMetric(outcome.summaries.iter().filter_map(reason).collect())
+}
+
+pub(super) fn differences(outcome: &ContenderOutcome) -> ByMetric<DifferenceReport> {
+    let finite = outcome.differences.iter().filter(|difference| difference.mean.is_finite());
+    ByMetric(
+        finite
+            .map(|one| (one.key, DifferenceReport { mean: one.mean, interval: ends(one.interval) }))
+            .collect(),
+    )
 }
 
 fn per_seed(seed: u64, metrics: &Metrics) -> SeedReport {

@@ -1,8 +1,10 @@
 //! What a person and what a program read of an outcome.
 
+pub mod bench;
 pub mod csv;
 #[cfg(test)]
 mod example;
 pub mod json;
+pub mod layout;
 pub mod table;
 pub mod verdict;

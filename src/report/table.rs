@@ -3,17 +3,9 @@
 
 use std::path::Path;
 
-use crate::runner::{ContenderOutcome, Outcome, Summary};
+use super::layout::{BOLD, DIM, Decimals, Look, RESET, interval, lines, push, seeds, value};
+use crate::runner::{ContenderOutcome, Outcome};
 use crate::scenario::Draft;
-
-/// How the table may look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Look {
-    /// Whether characters beyond ASCII can be shown.
-    pub unicode: bool,
-    /// Whether colors can be shown.
-    pub styled: bool,
-}
 
 /// A column: two lines of heading, and the metrics in it.
 struct Column {
@@ -25,15 +17,6 @@ struct Column {
     /// What a number is divided by.
     divisor: f64,
     decimals: Decimals,
-}
-
-/// How many digits a number has behind the point.
-#[derive(Clone, Copy)]
-enum Decimals {
-    /// Two digits that say something, and at most two behind the point.
-    Few,
-    /// Always this many.
-    Fixed(usize),
 }
 
 const COLUMNS: &[Column] = &[
@@ -109,11 +92,8 @@ const COLUMNS: &[Column] = &[
     },
 ];
 
-const DIM: &str = "\x1b[2m";
-const BOLD: &str = "\x1b[1m";
 const VERMILION: &str = "\x1b[38;5;166m";
 const BLUE: &str = "\x1b[38;5;32m";
-const RESET: &str = "\x1b[0m";
 
 /// The table of `draft`'s outcome: what was run, the headings, the contenders, what the marks mean.
 pub fn draw(draft: &Draft, outcome: &Outcome, look: Look) -> String {
@@ -138,50 +118,25 @@ fn heading(draft: &Draft, outcome: &Outcome, look: Look) -> String {
     format!("{name} {dot} {duration} {dot} {}{whole} {dot} {sessions}", seeds(&outcome.seeds, dash))
 }
 
-/// The seeds in a few words. An interrupted run may have skipped some.
-fn seeds(seeds: &[u64], dash: &str) -> String {
-    match seeds {
-        [] => "no seed".to_owned(),
-        [only] => format!("seed {only}"),
-        [first, .., last] if last - first == seeds.len() as u64 - 1 => format!("seeds {first}{dash}{last}"),
-        [first, .., last] => format!("{} seeds from {first} to {last}", seeds.len()),
-    }
-}
-
 fn rows(outcome: &Outcome, look: Look) -> String {
     let names: Vec<String> = outcome.contenders.iter().map(label).collect();
     let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let columns: Vec<Vec<String>> = COLUMNS.iter().map(|column| cells(column, outcome, look)).collect();
-    let widths: Vec<usize> = columns
-        .iter()
-        .map(|cells| cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0))
-        .collect();
-    let line = |row: usize| -> String {
-        columns.iter().zip(&widths).map(|(cells, width)| format!("  {:>width$}", cells[row])).collect()
-    };
+    let lines = lines(&columns);
     let indent = " ".repeat(name_width + 2);
     let mut text = String::new();
-    for row in 0..2 {
-        push(&mut text, look, BOLD, &format!("{indent}{}", line(row)));
+    for heading in &lines[..2] {
+        push(&mut text, look, BOLD, &format!("{indent}{heading}"));
     }
     for (index, contender) in outcome.contenders.iter().enumerate() {
         let mark = mark(contender, look);
-        text.push_str(&format!("{mark} {:name_width$}{}\n", names[index], line(2 + 2 * index)));
-        let intervals = line(3 + 2 * index);
+        text.push_str(&format!("{mark} {:name_width$}{}\n", names[index], lines[2 + 2 * index]));
+        let intervals = &lines[3 + 2 * index];
         if !intervals.trim().is_empty() {
             push(&mut text, look, DIM, &format!("{indent}{intervals}"));
         }
     }
     text
-}
-
-fn push(text: &mut String, look: Look, style: &str, line: &str) {
-    let line = line.trim_end();
-    if look.styled {
-        text.push_str(&format!("{style}{line}{RESET}\n"));
-    } else {
-        text.push_str(&format!("{line}\n"));
-    }
 }
 
 fn label(contender: &ContenderOutcome) -> String {
@@ -227,46 +182,18 @@ fn cells(column: &Column, outcome: &Outcome, look: Look) -> Vec<String> {
     let mut cells = vec![column.headings[0].to_owned(), second];
     for contender in &outcome.contenders {
         let summaries = || column.keys.iter().map(|key| contender.summary(key));
-        let values: Vec<String> = summaries().map(|summary| value(column, summary, look)).collect();
+        let values: Vec<String> =
+            summaries().map(|summary| value(summary, column.divisor, column.decimals, look)).collect();
         cells.push(values.join(between));
         // Two intervals in one cell cannot be read; they are in the JSON.
         cells.push(match column.keys {
-            [_] => summaries().map(|summary| interval(column, summary, look)).collect(),
+            [_] => {
+                summaries().map(|summary| interval(summary, column.divisor, column.decimals, look)).collect()
+            }
             _ => String::new(),
         });
     }
     cells
-}
-
-fn value(column: &Column, summary: Option<&Summary>, look: Look) -> String {
-    match summary.map(|summary| summary.mean) {
-        Some(crate::measure::Value::Number(number)) if number.is_finite() => {
-            digits(number / column.divisor, column.decimals)
-        }
-        _ if look.unicode => "—".to_owned(),
-        _ => "-".to_owned(),
-    }
-}
-
-fn interval(column: &Column, summary: Option<&Summary>, look: Look) -> String {
-    let Some((low, high)) = summary.and_then(|summary| summary.interval) else { return String::new() };
-    let dash = if look.unicode { "–" } else { "-" };
-    let [low, high] = [low, high].map(|end| digits(end / column.divisor, column.decimals));
-    format!("{low}{dash}{high}")
-}
-
-fn digits(number: f64, decimals: Decimals) -> String {
-    let places = match decimals {
-        Decimals::Fixed(places) => places,
-        // The bounds are where rounding reaches the next digit: 9.96 would be drawn as 10.0.
-        Decimals::Few => match number.abs() {
-            0.0 => 0,
-            small if small < 0.995 => 2,
-            small if small < 9.95 => 1,
-            _ => 0,
-        },
-    };
-    format!("{number:.places$}")
 }
 
 #[cfg(test)]

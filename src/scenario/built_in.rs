@@ -29,6 +29,7 @@ macro_rules! trace {
 /// The scenarios, from the easy to the hopeless.
 pub const SCENARIOS: &[BuiltIn] = &[
     scenario!("lan-clean"),
+    scenario!("bench"),
     scenario!("cafe-wifi"),
     scenario!("cafe-wifi-no-retries"),
     scenario!("home-microwave-oven"),

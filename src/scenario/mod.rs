@@ -3,7 +3,7 @@
 //! | step | file |
 //! | --- | --- |
 //! | texts with their places | `source` |
-//! | a tree, with the overrides of the command line | `parse`, `overrides`, `alternatives` |
+//! | a tree, with the overrides of the command line | `parse`, `lineup`, `overrides`, `alternatives` |
 //! | typed keys, each with its place | `file`, `place`, `quantity` |
 //! | ranges, names, rules | `check`, `expect` |
 //! | what it means | `lower` |
@@ -15,6 +15,7 @@ pub mod built_in;
 mod check;
 pub mod expect;
 pub mod file;
+mod lineup;
 mod lower;
 mod nearest;
 mod overrides;
@@ -26,7 +27,8 @@ pub mod source;
 mod warn;
 
 pub use check::rules;
+pub use lineup::Lineup;
 pub use lower::{Contender, Directions, Neighbour, Protocol, Scenario};
 pub use nearest::nearest;
-pub use parse::{Draft, parse};
+pub use parse::{Draft, parse, parse_lineup};
 pub use warn::warnings;

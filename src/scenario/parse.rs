@@ -13,6 +13,7 @@ use toml::de::{DeArray, DeTable, DeValue, Deserializer};
 use super::alternatives;
 use super::check;
 use super::file::ScenarioFile;
+use super::lineup::Lineup;
 use super::nearest::nearest;
 use super::overrides::Override;
 use super::problem::{Problem, Problems};
@@ -30,8 +31,24 @@ pub struct Draft {
 }
 
 /// Reads the scenario in `sources` with the overrides `sets` (each `KEY=VALUE`) on top of it.
-pub fn parse(mut sources: Sources, sets: &[String]) -> Result<Draft, Problems> {
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(sources: Sources, sets: &[String]) -> Result<Draft, Problems> {
+    read(sources, sets, None)
+}
+
+/// As [`parse`], with other contenders in the place of the scenario's own.
+///
+/// # Errors
+/// Everything that is wrong with it, or with them.
+pub fn parse_lineup(sources: Sources, sets: &[String], lineup: &Lineup<'_>) -> Result<Draft, Problems> {
+    read(sources, sets, Some(lineup))
+}
+
+fn read(mut sources: Sources, sets: &[String], lineup: Option<&Lineup<'_>>) -> Result<Draft, Problems> {
     let text = sources.scenario().to_owned();
+    let others = lineup.map(|lineup| (lineup, lineup.placed(&mut sources)));
     let mut problems = Vec::new();
     let mut overrides = Vec::new();
     for (index, argument) in sets.iter().enumerate() {
@@ -47,6 +64,9 @@ pub fn parse(mut sources: Sources, sets: &[String]) -> Result<Draft, Problems> {
     }
     let supplied = toml::Table::deserialize(Deserializer::from(tree.clone()))
         .map_err(|error| Problems::new(sources.clone(), vec![syntax(&error)]))?;
+    if let Some((lineup, placed)) = &others {
+        problems.extend(lineup.apply(tree.get_mut(), placed).err());
+    }
     for one in &overrides {
         problems.extend(one.apply(tree.get_mut()).err());
     }

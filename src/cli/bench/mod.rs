@@ -1,10 +1,13 @@
-//! `fhsim bench`: what error corrections cost.
+//! `fhsim bench`: what error corrections bring, and what they cost.
 
 use clap::{Args, Subcommand};
 
 use super::{Exit, Failure};
 
 mod codec;
+mod cpu;
+mod list;
+mod strategy;
 mod timing;
 
 /// Compare error corrections: what they give and what they cost
@@ -17,12 +20,14 @@ pub(super) struct Bench {
 #[derive(Debug, Subcommand)]
 enum What {
     Codec(codec::Codec),
+    Strategy(strategy::Strategy),
 }
 
 impl Bench {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         match self.what {
             What::Codec(codec) => codec.run(),
+            What::Strategy(strategy) => strategy.run(),
         }
     }
 }

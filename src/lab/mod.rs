@@ -1,0 +1,17 @@
+//! The laboratory: strategies against each other, over grids of links.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `catalogue` | the strategies by name |
+//! | `grid` | every strategy on every link of a grid, paired by seed |
+//! | `pareto` | which of them nobody beats on both axes |
+//! | `refine` | what is one step away from a strategy |
+//! | `search` | from the catalogue to a dozen finalists |
+//! | `recommend` | the finalists on fresh seeds, a choice and its reason |
+
+pub mod catalogue;
+pub mod grid;
+pub mod pareto;
+pub mod recommend;
+pub mod refine;
+pub mod search;

@@ -38,4 +38,6 @@ pub mod scenario;
 
 pub mod runner;
 
+pub mod lab;
+
 pub mod report;

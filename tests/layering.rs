@@ -20,6 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "runner",
         &["impair", "transport", "tcp", "session", "traffic", "ledger", "measure", "drive", "scenario"],
     ),
+    ("lab", &["fec"]),
     ("report", &["measure", "scenario", "runner"]),
     ("cli", &["session", "measure", "scenario", "runner", "report"]),
 ];
@@ -35,7 +36,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("anyhow::", &["cli", "main"]),
     ("serde::", &["scenario", "report"]),
     ("schemars::", &["scenario", "report", "cli"]),
-    ("rayon::", &["runner"]),
+    ("rayon::", &["runner", "lab"]),
     ("unsafe ", &[]),
 ];
 

@@ -1,0 +1,3 @@
+//! The laboratory: codes compared beside each other, and beside theory.
+
+pub mod rank;

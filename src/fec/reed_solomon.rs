@@ -427,6 +427,17 @@ mod tests {
     }
 
     #[test]
+    fn interleaved_blocks_survive_bursts_of_their_number_times_their_repair_packets() {
+        let block = PerPackets::new(4, 2, None).unwrap().interleaved(3).unwrap();
+        let wire = encode::<()>(&mut block.encoder(), 36, |_| ());
+        for start in 0..wire.len() {
+            let heard = wire.iter().enumerate().filter(|(place, _)| !(start..start + 6).contains(place));
+            let (known, _) = decode(&mut block.decoder(), heard.map(|(_, packet)| packet));
+            assert_eq!(known.len(), 36, "a burst from {start} on");
+        }
+    }
+
+    #[test]
     fn a_parameter_out_of_its_range_is_refused() {
         assert!(PerPackets::new(0, 1, None).is_err() && PerPackets::new(1, 0, None).is_err());
         assert!(PerPackets::new(250, 6, None).is_err() && PerPackets::new(250, 5, None).is_ok());

@@ -247,6 +247,7 @@ fn windows(rule: impl Rule, wire: &[Wire<Bytes>]) -> Vec<(Vec<usize>, usize)> {
 fn budgets(scheme: &Scheme, wire: &[Wire<Bytes>]) -> Vec<(Vec<usize>, usize)> {
     match scheme {
         Scheme::Rlc(_) | Scheme::Adaptive(_) => windows(RandomLinear, wire),
+        Scheme::Streaming(streaming) => windows(streaming.rule(), wire),
         _ => blocks(scheme, wire),
     }
 }
@@ -257,7 +258,7 @@ fn pick(places: &mut Vec<usize>, count: usize, draws: &mut Draws) -> Vec<usize> 
     (0..count).map(&mut take).collect()
 }
 
-/// Erases at random as much of each block as the code promises to repair, or less; sends some of what
+/// Erases at random as much of each block or window as the code promises to repair, or less; sends some of what
 /// is left twice, and everything in an order that is off by up to 64 packets.
 fn disturb(scheme: &Scheme, wire: &[Wire<Bytes>], draws: &mut Draws) -> Vec<usize> {
     let mut lost = BTreeSet::new();

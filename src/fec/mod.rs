@@ -24,6 +24,7 @@ mod rule;
 mod scheme;
 mod sliding;
 mod sources;
+pub mod streaming;
 mod symbol;
 pub mod theory;
 mod tinymt32;

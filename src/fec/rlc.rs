@@ -218,17 +218,7 @@ impl<S: Symbol> Encoder<S> for RlcEncoder<S> {
 
     fn request_repair(&mut self, now: Time, range: RangeInclusive<u32>, count: u16) -> Vec<Repair<S>> {
         self.forget(now);
-        let held = self.sources.held();
-        let (mut from, to) = (held.start.max(*range.start()), held.end.min(range.end().saturating_add(1)));
-        let mut fresh = Vec::new();
-        while from < to {
-            let sources = (to - from).min(u32::from(self.rlc.reach())) as u16;
-            for _ in 0..count.min(sources) {
-                fresh.extend(self.sources.repair(from, sources, self.rlc.density));
-            }
-            from += u32::from(sources);
-        }
-        fresh
+        self.sources.answer(range, count, self.rlc.reach(), |_| self.rlc.density)
     }
 
     fn handle_ack(&mut self, esi: u32) {

@@ -232,10 +232,12 @@ mod tests {
     #[test]
     fn a_frame_that_was_given_up_is_over_when_the_next_one_begins() {
         let mut encoder = RuledEncoder::<(), _>::new(Pairs(Vec::new()));
-        // Packet 5, the last one of the third frame, is never made.
-        for esi in [0, 1, 2, 3, 4, 6] {
+        for esi in 0..5 {
             encoder.push_source(Time::ZERO, &meta(esi), &());
         }
+        // The third frame lacks its last packet, and the fourth begins.
+        let next = SourceMeta { frame: FrameId(3), frame_end: false, ..meta(5) };
+        encoder.push_source(Time::ZERO, &next, &());
         assert_eq!(encoder.rule.0.last().map(|open| (open.packets, open.of_last)), Some((2, 2)));
     }
 

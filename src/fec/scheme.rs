@@ -11,6 +11,7 @@ use super::red::Red;
 use super::reed_solomon::{Partial, PerFrame, PerPackets};
 use super::repeat::Repeat;
 use super::rlc::Rlc;
+use super::streaming::Streaming;
 use super::unequal::Unequal;
 use super::xor::Xor;
 use super::xor_2d::{Layout, Xor2d};
@@ -38,6 +39,8 @@ pub enum Scheme {
     Rlc(Rlc),
     /// As much redundancy as is worth its bytes.
     Adaptive(Adaptive),
+    /// A streaming code over several frames.
+    Streaming(Streaming),
     /// Reed–Solomon blocks by frame, as much as WebRTC's rules say.
     WebRtc,
     /// Reed–Solomon blocks by frame where a link is lossy, long and fast.
@@ -85,6 +88,7 @@ impl Scheme {
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.encoder()),
             Self::Rlc(rlc) => Box::new(rlc.encoder()),
             Self::Adaptive(adaptive) => Box::new(adaptive.encoder()),
+            Self::Streaming(streaming) => Box::new(streaming.encoder()),
             Self::WebRtc => Box::new(webrtc::encoder()),
             Self::LossTolerant(thresholds) => Box::new(thresholds.encoder()),
             Self::RaptorQ(raptorq) => Box::new(raptorq.encoder()),
@@ -107,6 +111,7 @@ impl Scheme {
             Self::ReedSolomonPerFrame(per_frame) => Box::new(per_frame.decoder()),
             Self::Rlc(rlc) => Box::new(rlc.decoder()),
             Self::Adaptive(adaptive) => Box::new(adaptive.decoder()),
+            Self::Streaming(streaming) => Box::new(streaming.decoder()),
             Self::WebRtc => Box::new(webrtc::decoder()),
             Self::LossTolerant(thresholds) => Box::new(thresholds.decoder()),
             Self::RaptorQ(raptorq) => Box::new(raptorq.decoder()),
@@ -159,6 +164,8 @@ impl Scheme {
         let rlcs =
             [(16, 4, 1, 15), (64, 10, 3, 15), (255, 20, 1, 15), (64, 4, 1, 7), (1, 1, 2, 15), (2, 5, 1, 15)];
         let rlcs = rlcs.map(|(window, source, repair, density)| Rlc::new(window, source, repair, density));
+        let streamings = [(3, 50, 1), (1, 20, 0), (0, 0, 1), (8, 255, 127)];
+        let streamings = streamings.map(|(delay, percent, minimum)| Streaming::new(delay, percent, minimum));
         let always = [Self::None, Self::Adaptive(Adaptive::default())];
         let equal: Vec<Self> = always
             .into_iter()
@@ -169,6 +176,7 @@ impl Scheme {
             .chain(per_packets.into_iter().chain(changed).flatten().map(Self::ReedSolomon))
             .chain(per_frames.into_iter().chain([limited]).flatten().map(Self::ReedSolomonPerFrame))
             .chain(rlcs.into_iter().flatten().map(Self::Rlc))
+            .chain(streamings.into_iter().flatten().map(Self::Streaming))
             .chain([Self::WebRtc, Self::LossTolerant(LossTolerant::default())])
             .chain(raptorqs.into_iter().flatten().map(Self::RaptorQ))
             .collect();
@@ -218,6 +226,10 @@ impl fmt::Display for Scheme {
                 if rlc.density() < 15 { write!(f, ", density {}", rlc.density()) } else { Ok(()) }
             }
             Self::Adaptive(adaptive) => write!(f, "adaptive, {} a frame", adaptive.worth()),
+            Self::Streaming(code) => {
+                let (delay, percent, minimum) = (code.delay(), code.percent(), code.minimum());
+                write!(f, "streaming {percent} % over {delay} frames, at least {minimum}")
+            }
             Self::Own(Own(code)) => f.write_str(&code.name()),
         }
     }
@@ -260,7 +272,7 @@ mod tests {
     #[test]
     fn the_family_has_no_member_twice_and_every_member_a_name_of_its_own() {
         let all = Scheme::all();
-        assert_eq!(all.len(), 2 + 3 + 3 + 4 + 4 + 10 + 5 + 6 + 2 + 5 + 3);
+        assert_eq!(all.len(), 2 + 3 + 3 + 4 + 4 + 10 + 5 + 6 + 4 + 2 + 5 + 3);
         let names: std::collections::BTreeSet<String> = all.iter().map(Scheme::to_string).collect();
         assert_eq!(names.len(), all.len());
     }

@@ -1,5 +1,5 @@
 //! TinyMT32, the generator that RFC 8682 fixes for codes with random coefficients, and the
-//! coefficients that RFC 8681 (section 3.5) draws from it.
+//! coefficients that RFC 8681 (section 3.6) draws from it.
 //!
 //! Both ends must draw the same numbers as every other implementation, so this is the one generator
 //! beside [`crate::rng`]: its seed travels in the header of a repair packet.

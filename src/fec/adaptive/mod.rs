@@ -161,7 +161,7 @@ impl Path {
             let load = self.load.bps() as f64;
             load / (spare.bps() as f64).max(0.02 * load).max(1.0)
         });
-        1.0 + queue * queue + used * used / 4.0
+        1.0 + queue * queue + used / 8.0
     }
 
     /// Whether losses come from a queue that is too long.

@@ -3,7 +3,7 @@
 //! A repair packet whose window has no hole is settled without touching its symbol. One that has is a
 //! row of the linear [system](super::system), and whatever that determines is recovered at once: a single
 //! loss by the next repair packet over it. Packets that were given up stay unknowns as long as a window
-//! with a wanted one may reach back to them (RFC 8681, section 3.3: decoding beyond the maximum
+//! with a wanted one may reach back to them (RFC 8681, appendix D: decoding beyond the maximum
 //! latency), since knowing them, even late, helps to find the others.
 
 use std::collections::VecDeque;

@@ -3,7 +3,7 @@
 //! another, and not decided here.
 
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use bytes::Bytes;
 
@@ -67,6 +67,29 @@ impl<S: Symbol, R: Rule> WindowEncoder<S, R> {
         Some(Repair { header, symbol })
     }
 
+    /// Fresh repair packets for a receiver that asks for `count` of them over `range`: that many over what
+    /// is still held of it, and over each part of it where it is longer than `reach`. `parameter` says
+    /// what the rule wants to know of a window of so many packets.
+    pub(in crate::fec) fn answer(
+        &mut self,
+        range: RangeInclusive<u32>,
+        count: u16,
+        reach: u16,
+        parameter: impl Fn(u16) -> u8,
+    ) -> Vec<Repair<S>> {
+        let held = self.held();
+        let (mut from, to) = (held.start.max(*range.start()), held.end.min(range.end().saturating_add(1)));
+        let mut fresh = Vec::new();
+        while from < to {
+            let sources = (to - from).min(u32::from(reach)) as u16;
+            for _ in 0..count.min(sources) {
+                fresh.extend(self.repair(from, sources, parameter(sources)));
+            }
+            from += u32::from(sources);
+        }
+        fresh
+    }
+
     fn combine(&self, header: &RepairHeader, places: Range<usize>) -> S {
         let mut coefficients = Vec::new();
         let mut terms = Vec::new();
@@ -121,6 +144,20 @@ mod tests {
             let expected = crate::fec::gf256::mul(factors[1], 2) ^ factors[0];
             assert_eq!(repair.symbol[..], [expected; 3]);
         }
+    }
+
+    #[test]
+    fn a_request_is_answered_over_what_is_held_in_parts_that_a_window_may_have() {
+        let mut encoder = encoder(8);
+        let mut answer = |range, count| -> Vec<(u32, u16)> {
+            let fresh = encoder.answer(range, count, 5, |_| 15);
+            fresh.iter().map(|repair| (repair.header.first, repair.header.count)).collect()
+        };
+        assert_eq!(answer(3..=6, 2), [(3, 4), (3, 4)]);
+        assert_eq!(answer(0..=4, 9), [(2, 3), (2, 3), (2, 3)], "more than packets are of no use");
+        assert_eq!(answer(0..=u32::MAX, 1), [(2, 5), (7, 3)]);
+        assert_eq!(answer(0..=1, 1), []);
+        assert_eq!(answer(10..=20, 1), []);
     }
 
     #[test]

@@ -502,7 +502,7 @@ mod tests {
             assert!(interval.iter().zip(expected).all(|(a, b)| (a - b).abs() < 5e-4), "{interval:?}");
         };
         close(0.0, 10.0, [0.0, 0.2775]);
-        close(0.1, 20.0, [0.0279, 0.3010]);
+        close(0.2, 20.0, [0.0807, 0.4160]);
         close(0.5, 100.0, [0.4038, 0.5962]);
     }
 }

@@ -35,6 +35,8 @@ pub const SCENARIOS: &[BuiltIn] = &[
     scenario!("home-microwave-oven"),
     scenario!("wifi-roam"),
     scenario!("train-lte"),
+    scenario!("loss-steps"),
+    scenario!("busy-office"),
     scenario!("hotel-congested"),
     scenario!("satellite"),
     scenario!("framehawk-hell"),

@@ -258,9 +258,9 @@ impl<S: Symbol> Encoder<S> for AdaptiveEncoder<S> {
 impl<S: Symbol> AdaptiveEncoder<S> {
     /// When a repair packet for what is sent now must leave at the latest.
     fn last_call(&self, now: Time, deadline: Time) -> Time {
-        let lifetime = deadline.since(now).min(LIFETIME_MAX);
+        let lifetime = deadline.since(now);
         let one_way = self.path.one_way().unwrap_or(lifetime / 2);
-        now + lifetime.saturating_sub(one_way + MARGIN)
+        now + lifetime.saturating_sub(one_way + MARGIN).min(WAIT_MAX)
     }
 
     /// The open group is complete: what is worth sending at once?
@@ -387,8 +387,8 @@ const MARGIN: Duration = Duration::from_millis(8);
 /// is waited for, feedback and pacing take their turns.
 const REACTION: Duration = Duration::from_millis(15);
 
-/// The longest lifetime: frames without a deadline are not protected for ever.
-const LIFETIME_MAX: Duration = Duration::from_millis(300);
+/// The longest time to a last call: frames without a deadline are not protected for ever.
+const WAIT_MAX: Duration = Duration::from_millis(300);
 
 /// What coming at once is worth, as a share of coming in time at all.
 const PATIENCE: f64 = 0.05;

@@ -81,9 +81,13 @@ fn with_other_retransmission(strategy: &Strategy) -> Option<Strategy> {
 
 /// The family's part of a name with the numbers of the table: `rs-10-3` becomes `rs-15-3`.
 fn name(old: &str, table: &Table) -> String {
-    let words = old.split('-').take_while(|word| !word.starts_with(|c: char| c.is_ascii_digit()));
+    let is_number = |word: &&str| word.chars().all(|c| c.is_ascii_digit() || matches!(c, 'x' | '_'));
+    let mut words: Vec<&str> = old.split('-').collect();
+    while words.last().is_some_and(is_number) {
+        words.pop();
+    }
     let numbers = parameters(table).into_iter().map(|number| number.to_string());
-    words.map(str::to_owned).chain(numbers).collect::<Vec<_>>().join("-")
+    words.into_iter().map(str::to_owned).chain(numbers).collect::<Vec<_>>().join("-")
 }
 
 /// The whole numbers of the code, in the order in which they are written.
@@ -129,6 +133,13 @@ mod tests {
         let found = neighbors(&strategy("repeat"));
         assert!(found.iter().any(|one| one.name == "repeat-2"), "{found:?}");
         assert!(neighbors(&strategy("none")).is_empty() && neighbors(&strategy("retransmit")).is_empty());
+    }
+
+    #[test]
+    fn digits_in_a_family_name_stay() {
+        let found = neighbors(&strategy("xor-2d-10-5"));
+        assert!(found.iter().any(|one| one.name == "xor-2d-5-5"), "{found:?}");
+        assert!(neighbors(&strategy("xor-10x5")).iter().any(|one| one.name == "xor-5-20"));
     }
 
     #[test]

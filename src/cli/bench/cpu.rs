@@ -60,6 +60,7 @@ impl Stream {
                     esi,
                     frame: FrameId(frame),
                     frame_end: left == 0,
+                    size: LENGTH as u16,
                     priority: Priority::Delta,
                     deadline: now + Duration::from_millis(100),
                 };

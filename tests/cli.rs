@@ -326,3 +326,35 @@ fn colors_are_for_terminals_and_for_who_forces_them() {
     assert!(escapes("CLICOLOR_FORCE", "1"));
     assert!(!escapes("NO_COLOR", "1"));
 }
+
+#[test]
+fn the_codec_bench_says_what_each_scheme_costs_in_a_table_and_in_json() {
+    let folder = folder("");
+    let bench = |arguments: &[&str]| {
+        let mut command = fhsim(folder.path());
+        command.args(["bench", "codec", "--samples", "1"]).args(arguments);
+        String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap()
+    };
+    let table = bench(&["reed-solomon 10"]);
+    assert!(table.starts_with("instructions: ") && table.contains("median of 1"), "{table}");
+    let line = table.lines().last().unwrap();
+    assert!(line.starts_with("reed-solomon 10+3  encode ") && line.contains("(3 of 10 lost)"), "{line}");
+
+    let report: serde_json::Value = serde_json::from_str(&bench(&["xor", "--format", "json"])).unwrap();
+    assert_eq!(report["packet_bytes"], 1_200);
+    let schemes = report["schemes"].as_array().unwrap();
+    assert!(schemes.len() > 1);
+    for scheme in schemes {
+        assert!(scheme["scheme"].as_str().unwrap().contains("xor"), "{scheme}");
+        for key in ["encode_mb_per_s", "decode_mb_per_s", "frame_us", "memcpy_ratio"] {
+            assert!(scheme[key].as_f64().unwrap() > 0.0, "{key}: {scheme}");
+        }
+    }
+}
+
+#[test]
+fn a_scheme_that_is_none_is_wrong_usage_of_the_codec_bench() {
+    let folder = folder("");
+    let output = fhsim(folder.path()).args(["bench", "codec", "turbo"]).assert().code(2).get_output().clone();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("no scheme has `turbo` in its name"));
+}

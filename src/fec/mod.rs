@@ -10,13 +10,18 @@
 
 pub mod adaptive;
 mod block;
+pub mod cauchy;
 pub mod gf256;
+pub mod loss_tolerant;
 mod matrix;
 mod none;
 mod own;
+pub mod raptorq;
+pub mod red;
 pub mod reed_solomon;
 pub mod repeat;
 pub mod rlc;
+mod rule;
 mod scheme;
 mod sliding;
 mod sources;
@@ -24,7 +29,9 @@ pub mod streaming;
 mod symbol;
 pub mod theory;
 mod tinymt32;
+pub mod unequal;
 pub mod unit;
+mod webrtc;
 pub mod xor;
 pub mod xor_2d;
 
@@ -66,7 +73,8 @@ pub struct RepairHeader {
     /// How many source packets the block or window has, gaps included; at least 1.
     pub count: u16,
     /// Which of the block's repair packets this is, which way a parity packet of two dimensions runs, or
-    /// the key that coefficients come from.
+    /// the key that coefficients come from; below 2^14 where classes of packets have [codes of their
+    /// own](unequal), whose tag is above that.
     pub row: u16,
     /// A parameter of the scheme: for block codes the number of repair packets that were sent with the
     /// block, for others a density.

@@ -53,9 +53,9 @@ pub struct Rlc {
 }
 
 impl Rlc {
-    /// `repair` repair packets for each `source` source packets (both 1 to 10,000, at most 16 for one),
-    /// spread evenly, each over the last `window` (1 to 1024) source packets. Of sixteen coefficients
-    /// `density` + 1 are not zero (0 to 15, the density threshold of RFC 8681).
+    /// `repair` repair packets for each `source` source packets (both 1 to 10,000, at most 16 for one, in
+    /// lowest terms from then on), spread evenly, each over the last `window` (1 to 1024) source packets.
+    /// Of sixteen coefficients `density` + 1 are not zero (0 to 15, the density threshold of RFC 8681).
     ///
     /// # Errors
     ///
@@ -66,7 +66,8 @@ impl Rlc {
         let repair = within("repair", repair, 1..=10_000)?;
         within("repair for each source", repair.div_ceil(source), 1..=REPAIR_MAX)?;
         let density = within("density", density, 0..=15)? as u8;
-        Ok(Self { window, source, repair, density })
+        let common = gcd(source, repair);
+        Ok(Self { window, source: source / common, repair: repair / common, density })
     }
 
     /// One repair packet after every `step` (1 to 10,000) source packets, at full density; `window` as in
@@ -223,5 +224,246 @@ impl<S: Symbol> Encoder<S> for RlcEncoder<S> {
 
     fn handle_ack(&mut self, esi: u32) {
         self.sources.advance(esi.saturating_add(1));
+    }
+}
+
+const fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::fec::conformance::meta;
+    use crate::fec::reed_solomon::PerPackets;
+    use crate::fec::{DecodeEvent, Decoder, RepairHeader, Scheme};
+    use crate::rng::Seed;
+    use crate::units::Probability;
+
+    fn at(ms: u64) -> Time {
+        Time::from_millis(ms)
+    }
+
+    /// First, count and key of the repair packets that are ready.
+    fn ready(encoder: &mut RlcEncoder<()>, now: Time) -> Vec<(u32, u16, u16)> {
+        let all = std::iter::from_fn(|| encoder.poll_repair(now));
+        all.map(|repair| (repair.header.first, repair.header.count, repair.header.row)).collect()
+    }
+
+    /// The repair packets behind each of the source packets in `esis`, a millisecond apart.
+    fn push(encoder: &mut RlcEncoder<()>, esis: std::ops::Range<u32>) -> Vec<Vec<(u32, u16, u16)>> {
+        esis.map(|esi| {
+            let now = at(u64::from(esi));
+            encoder.push_source(now, &meta(esi), &());
+            ready(encoder, now)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_repair_packet_follows_every_step_over_the_last_packets() {
+        let mut encoder = Rlc::step(5, 3).unwrap().encoder();
+        let none = Vec::new;
+        let expected = [none(), none(), vec![(0, 3, 0)], none(), none(), vec![(1, 5, 1)]];
+        assert_eq!(push(&mut encoder, 0..6), expected);
+    }
+
+    #[test]
+    fn a_code_rate_is_kept_to_exactly_and_evenly() {
+        let mut encoder = Rlc::new(8, 7_000, 3_000, 15).unwrap().encoder();
+        let counts: Vec<usize> = push(&mut encoder, 0..20).iter().map(Vec::len).collect();
+        assert_eq!(counts[..10], [0, 0, 1, 0, 1, 0, 1, 0, 0, 1]);
+        assert_eq!(counts.iter().sum::<usize>(), 8);
+        let mut encoder = Rlc::new(8, 2, 5, 15).unwrap().encoder();
+        let counts: Vec<usize> = push(&mut encoder, 0..4).iter().map(Vec::len).collect();
+        assert_eq!(counts, [2, 3, 2, 3]);
+    }
+
+    #[test]
+    fn a_pause_makes_the_next_repair_packet_early_and_the_one_after_it_so_much_later() {
+        let mut encoder = Rlc::step(8, 4).unwrap().encoder();
+        push(&mut encoder, 0..5);
+        let end = encoder.poll_timeout().unwrap();
+        assert_eq!(end, at(4) + PAUSE);
+        encoder.handle_timeout(at(13));
+        assert_eq!(ready(&mut encoder, end), [], "the pause is not over");
+        encoder.handle_timeout(end);
+        assert_eq!(ready(&mut encoder, end), [(0, 5, 1)]);
+        assert_eq!(encoder.poll_timeout(), None);
+        let later: Vec<usize> = push(&mut encoder, 5..12).iter().map(Vec::len).collect();
+        assert_eq!(later, [0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(encoder.poll_timeout(), None, "everything is protected");
+    }
+
+    #[test]
+    fn the_end_of_the_session_protects_what_no_repair_packet_had() {
+        let mut encoder = Rlc::step(8, 4).unwrap().encoder();
+        push(&mut encoder, 0..4);
+        encoder.flush(at(9), Flush::Shutdown);
+        assert_eq!(ready(&mut encoder, at(9)), []);
+        push(&mut encoder, 4..5);
+        encoder.flush(at(9), Flush::FrameEnd);
+        assert_eq!(ready(&mut encoder, at(9)), []);
+        encoder.flush(at(9), Flush::Shutdown);
+        assert_eq!(ready(&mut encoder, at(9)), [(0, 5, 1)]);
+        assert_eq!(encoder.poll_timeout(), None);
+    }
+
+    #[test]
+    fn what_arrived_or_is_worth_nothing_leaves_the_window() {
+        let mut encoder = Rlc::step(16, 4).unwrap().encoder();
+        push(&mut encoder, 0..6);
+        encoder.handle_ack(2);
+        assert_eq!(push(&mut encoder, 6..8).concat(), [(3, 5, 1)]);
+        for esi in 8..12 {
+            let deadline = if esi < 10 { at(15) } else { Time::NEVER };
+            encoder.push_source(at(u64::from(esi)), &SourceMeta { deadline, ..meta(esi) }, &());
+        }
+        assert_eq!(ready(&mut encoder, at(11)), [(3, 9, 2)]);
+        // 3 to 7 have no deadline; nothing behind them leaves before they do.
+        encoder.handle_ack(7);
+        encoder.push_source(at(15), &meta(12), &());
+        assert_eq!(encoder.sources.held(), 8..13);
+        let mut encoder = Rlc::step(16, 4).unwrap().encoder::<()>();
+        for esi in 0..4 {
+            let now = at(10 * u64::from(esi));
+            let deadline = now + Duration::from_millis(20);
+            encoder.push_source(now, &SourceMeta { deadline, ..meta(esi) }, &());
+        }
+        assert_eq!(ready(&mut encoder, at(30)), [(2, 2, 0)]);
+        encoder.handle_ack(3);
+        encoder.flush(at(30), Flush::Shutdown);
+        assert_eq!(ready(&mut encoder, at(30)), [], "the receiver has all of it");
+    }
+
+    #[test]
+    fn a_request_is_answered_with_fresh_keys_over_its_range() {
+        let mut encoder = Rlc::step(4, 4).unwrap().encoder();
+        push(&mut encoder, 0..20);
+        let fresh = encoder.request_repair(at(20), 3..=9, 2);
+        let headers = fresh.iter().map(|r| (r.header.first, r.header.count, r.header.row));
+        assert_eq!(headers.collect::<Vec<_>>(), [(3, 7, 5), (3, 7, 6)]);
+        assert_eq!(encoder.request_repair(at(20), 40..=49, 2), []);
+    }
+
+    #[test]
+    fn a_request_for_the_deficit_repairs_everything() {
+        let rlc = Rlc::step(8, 8).unwrap();
+        let (mut encoder, mut decoder) = (rlc.encoder::<()>(), rlc.decoder::<()>());
+        for esi in 0..64 {
+            encoder.push_source(Time::ZERO, &meta(esi), &());
+            if esi % 16 >= 3 {
+                decoder.push_source(Time::ZERO, esi, &());
+            }
+        }
+        while let Some(repair) = encoder.poll_repair(Time::ZERO) {
+            decoder.push_repair(Time::ZERO, &repair.header, &()).unwrap();
+        }
+        let deficit = decoder.deficit();
+        assert_eq!(deficit, [(0..=2, 2), (16..=18, 2), (32..=34, 2), (48..=50, 2)]);
+        for (range, count) in deficit {
+            let fresh = encoder.request_repair(Time::ZERO, range, count);
+            assert_eq!(fresh.len(), usize::from(count));
+            for repair in fresh {
+                decoder.push_repair(Time::ZERO, &repair.header, &()).unwrap();
+            }
+        }
+        let events: Vec<_> = std::iter::from_fn(|| decoder.poll_event()).collect();
+        let recovered = events.iter().filter(|event| matches!(event, DecodeEvent::Recovered { .. }));
+        assert_eq!((recovered.count(), decoder.deficit()), (12, Vec::new()));
+    }
+
+    #[test]
+    fn repair_symbols_are_those_of_another_implementation_of_rfc_8681() {
+        const SIZE: usize = 40;
+        for (window, density) in [(1_u16, 15), (5, 15), (64, 15), (5, 7), (64, 7), (64, 0)] {
+            let field = cu_fec::Field::Gf256;
+            let config = cu_fec::RlcConfig::new(SIZE, usize::from(window), field).unwrap();
+            let mut theirs = cu_fec::RlcEncoder::<SIZE, 64>::new(config, 0.into()).unwrap();
+            let rlc = Rlc::new(u32::from(window), 1, 1, density).unwrap();
+            let mut ours = rlc.encoder::<Bytes>();
+            for esi in 0..200 {
+                let mut source = vec![0; SIZE];
+                rand::Rng::fill_bytes(&mut Seed(1).stream("sources").at(u64::from(esi)), &mut source);
+                theirs.push_source(&source).unwrap();
+                ours.push_source(Time::ZERO, &meta(esi), &source.into());
+                let repair = ours.poll_repair(Time::ZERO).unwrap();
+                let RepairHeader { first, count, row, parameter } = repair.header;
+                let density = cu_fec::DensityThreshold::new(parameter).unwrap();
+                let mut expected = [0; SIZE];
+                theirs.encode_repair(cu_fec::RepairParameters::new(row, density), &mut expected).unwrap();
+                assert_eq!(theirs.window(), Some((first.into(), usize::from(count))));
+                let mut symbol = repair.symbol.to_vec();
+                symbol.resize(SIZE, 0);
+                assert_eq!(symbol, expected, "window {window}, key {row}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_parameter_out_of_its_range_is_refused() {
+        assert!(Rlc::step(0, 4).is_err() && Rlc::step(1_025, 4).is_err() && Rlc::step(4, 0).is_err());
+        assert!(Rlc::new(4, 1, 17, 15).is_err() && Rlc::new(4, 4, 1, 16).is_err());
+        let error = Rlc::step(4, 10_001).unwrap_err();
+        assert_eq!(error.to_string(), "step must be 1 to 10000, not 10001");
+    }
+
+    /// What is left of a share `loss` of independent losses on a wire on which source and repair packets
+    /// take turns, after 24 packets on it, and after how many packets what is repaired comes on average.
+    fn constant_rate(scheme: &Scheme, sources: u32, loss: f64) -> (f64, f64) {
+        const DEADLINE: u64 = 24;
+        let (mut encoder, mut decoder) = (scheme.encoder::<()>(), scheme.decoder::<()>());
+        let losses = Seed(1).stream("constant-rate");
+        let loss = Probability::new(loss).unwrap();
+        let mut slot = 0;
+        let mut sent = VecDeque::new();
+        let mut oldest = 0;
+        let (mut lost, mut repaired, mut waited) = (0_u64, 0_u64, 0_u64);
+        for esi in 0..sources {
+            encoder.push_source(Time::ZERO, &SourceMeta { esi, ..meta(0) }, &());
+            sent.push_back(slot);
+            let gone = losses.chance(slot, loss);
+            lost += u64::from(gone);
+            if !gone {
+                decoder.push_source(Time::ZERO, esi, &());
+            }
+            slot += 1;
+            loop {
+                while sent.front().is_some_and(|&at| at + DEADLINE < slot) {
+                    sent.pop_front();
+                    oldest += 1;
+                    decoder.expire(oldest);
+                }
+                let Some(repair) = encoder.poll_repair(Time::ZERO) else { break };
+                if !losses.chance(slot, loss) {
+                    decoder.push_repair(Time::ZERO, &repair.header, &()).unwrap();
+                }
+                while let Some(event) = decoder.poll_event() {
+                    if let DecodeEvent::Recovered { esi, .. } = event {
+                        repaired += 1;
+                        waited += slot - sent[(esi - oldest) as usize];
+                    }
+                }
+                slot += 1;
+            }
+        }
+        ((lost - repaired) as f64 / f64::from(sources), waited as f64 / repaired as f64)
+    }
+
+    #[test]
+    fn at_equal_overhead_and_deadline_less_is_lost_than_with_blocks_and_repaired_sooner() {
+        // At 25 % overhead and 5 % loss. Blocks: e·P(Bin(24, e) ≥ 5) exactly. The window: computed by an
+        // independent simulation of 4e6 packets. Losses after repair come about three at a time, so that
+        // a standard deviation is 6 % of 700 of them here; five of them are 30 %.
+        let (window, wait) = constant_rate(&Scheme::Rlc(Rlc::step(16, 4).unwrap()), 4_000_000, 0.05);
+        assert!((window / 1.7e-4 - 1.0).abs() < 0.3, "{window}");
+        assert!((wait - 4.0).abs() < 0.1, "{wait}");
+        let block = Scheme::ReedSolomon(PerPackets::new(20, 5, None).unwrap());
+        let (blocks, wait) = constant_rate(&block, 4_000_000, 0.05);
+        assert!((blocks / 2.8e-4 - 1.0).abs() < 0.3, "{blocks}");
+        assert!((wait - 11.5).abs() < 0.2, "{wait}");
+        assert!(window < blocks);
     }
 }

@@ -4,14 +4,18 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::adaptive::Adaptive;
+use super::loss_tolerant::LossTolerant;
 use super::own::Own;
+use super::raptorq::RaptorQ;
+use super::red::Red;
 use super::reed_solomon::{Partial, PerFrame, PerPackets};
 use super::repeat::Repeat;
 use super::rlc::Rlc;
 use super::streaming::Streaming;
+use super::unequal::Unequal;
 use super::xor::Xor;
 use super::xor_2d::{Layout, Xor2d};
-use super::{Decoder, Encoder, Symbol, none};
+use super::{Decoder, Encoder, Symbol, none, webrtc};
 use crate::time::Duration;
 
 /// A code and its parameters. Both ends of a session have the same one.
@@ -21,6 +25,8 @@ pub enum Scheme {
     None,
     /// Every packet again.
     Repeat(Repeat),
+    /// Every packet again in the packets behind it.
+    Red(Red),
     /// Parity over rows, or over columns of a matrix.
     Xor(Xor),
     /// Parity over rows and columns of a matrix.
@@ -35,6 +41,14 @@ pub enum Scheme {
     Adaptive(Adaptive),
     /// A streaming code over several frames.
     Streaming(Streaming),
+    /// Reed–Solomon blocks by frame, as much as WebRTC's rules say.
+    WebRtc,
+    /// Reed–Solomon blocks by frame where a link is lossy, long and fast.
+    LossTolerant(LossTolerant),
+    /// RaptorQ blocks of a number of packets or by frame.
+    RaptorQ(RaptorQ),
+    /// A code of its own for each class of packets.
+    Unequal(Unequal),
     /// A code from outside this crate.
     Own(Own),
 }
@@ -56,6 +70,7 @@ impl Scheme {
     /// only for real contents. One that has none does nothing.
     pub fn supports<S: Symbol>(&self) -> bool {
         match self {
+            Self::Unequal(unequal) => unequal.supports::<S>(),
             Self::Own(Own(code)) => S::halves(&**code).is_some(),
             _ => true,
         }
@@ -66,6 +81,7 @@ impl Scheme {
         match self {
             Self::None => Box::new(none::None),
             Self::Repeat(repeat) => Box::new(repeat.encoder()),
+            Self::Red(red) => Box::new(red.encoder()),
             Self::Xor(xor) => Box::new(xor.encoder()),
             Self::Xor2d(xor) => Box::new(xor.encoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.encoder()),
@@ -73,6 +89,10 @@ impl Scheme {
             Self::Rlc(rlc) => Box::new(rlc.encoder()),
             Self::Adaptive(adaptive) => Box::new(adaptive.encoder()),
             Self::Streaming(streaming) => Box::new(streaming.encoder()),
+            Self::WebRtc => Box::new(webrtc::encoder()),
+            Self::LossTolerant(thresholds) => Box::new(thresholds.encoder()),
+            Self::RaptorQ(raptorq) => Box::new(raptorq.encoder()),
+            Self::Unequal(unequal) => Box::new(unequal.encoder()),
             Self::Own(Own(code)) => {
                 S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.0)
             }
@@ -84,6 +104,7 @@ impl Scheme {
         match self {
             Self::None => Box::new(none::None),
             Self::Repeat(repeat) => Box::new(repeat.decoder()),
+            Self::Red(red) => Box::new(red.decoder()),
             Self::Xor(xor) => Box::new(xor.decoder()),
             Self::Xor2d(xor) => Box::new(xor.decoder()),
             Self::ReedSolomon(per_packets) => Box::new(per_packets.decoder()),
@@ -91,6 +112,10 @@ impl Scheme {
             Self::Rlc(rlc) => Box::new(rlc.decoder()),
             Self::Adaptive(adaptive) => Box::new(adaptive.decoder()),
             Self::Streaming(streaming) => Box::new(streaming.decoder()),
+            Self::WebRtc => Box::new(webrtc::decoder()),
+            Self::LossTolerant(thresholds) => Box::new(thresholds.decoder()),
+            Self::RaptorQ(raptorq) => Box::new(raptorq.decoder()),
+            Self::Unequal(unequal) => Box::new(unequal.decoder()),
             Self::Own(Own(code)) => {
                 S::halves(&**code).map_or_else(|| Box::new(none::None) as _, |both| both.1)
             }
@@ -103,6 +128,7 @@ impl Scheme {
         // UDPspeeder's default timeout.
         let flush = Some(Duration::from_millis(8));
         let repeats = [(1, 0), (1, 4), (2, 3)].map(|(copies, spacing)| Repeat::new(copies, spacing));
+        let reds = [1, 2, 4].map(Red::new);
         let xors = [
             Xor::row(1, flush),
             Xor::row(10, flush),
@@ -125,23 +151,46 @@ impl Scheme {
         ];
         let per_frames = [(20, 2), (50, 0), (0, 1), (255, 127)];
         let per_frames = per_frames.map(|(percent, minimum)| PerFrame::new(percent, minimum));
+        let limited = PerFrame::new(255, 0).and_then(|frame| frame.at_most(1));
+        let raptorqs = [
+            RaptorQ::per_packets(1, 4, flush),
+            RaptorQ::per_packets(10, 3, flush),
+            // The defaults of GStreamer's raptorqenc.
+            RaptorQ::per_packets(25, 5, Some(Duration::from_millis(50))),
+            RaptorQ::per_frame(50, 4),
+            RaptorQ::per_frame(0, 1),
+        ];
         // Short, long and sparse windows, the code rate of kcp-go, a window shorter than the step.
         let rlcs =
             [(16, 4, 1, 15), (64, 10, 3, 15), (255, 20, 1, 15), (64, 4, 1, 7), (1, 1, 2, 15), (2, 5, 1, 15)];
         let rlcs = rlcs.map(|(window, source, repair, density)| Rlc::new(window, source, repair, density));
         let streamings = [(3, 50, 1), (1, 20, 0), (0, 0, 1), (8, 255, 127)];
         let streamings = streamings.map(|(delay, percent, minimum)| Streaming::new(delay, percent, minimum));
-        let limited = PerFrame::new(255, 0).and_then(|frame| frame.at_most(1));
-        std::iter::once(Self::None)
+        let always = [Self::None, Self::Adaptive(Adaptive::default())];
+        let equal: Vec<Self> = always
+            .into_iter()
             .chain(repeats.into_iter().flatten().map(Self::Repeat))
+            .chain(reds.into_iter().flatten().map(Self::Red))
             .chain(xors.into_iter().flatten().map(Self::Xor))
             .chain(xors_2d.into_iter().flatten().map(Self::Xor2d))
             .chain(per_packets.into_iter().chain(changed).flatten().map(Self::ReedSolomon))
             .chain(per_frames.into_iter().chain([limited]).flatten().map(Self::ReedSolomonPerFrame))
             .chain(rlcs.into_iter().flatten().map(Self::Rlc))
             .chain(streamings.into_iter().flatten().map(Self::Streaming))
-            .chain([Self::Adaptive(Adaptive::default())])
-            .collect()
+            .chain([Self::WebRtc, Self::LossTolerant(LossTolerant::default())])
+            .chain(raptorqs.into_iter().flatten().map(Self::RaptorQ))
+            .collect();
+        let of = |name: &str| equal.iter().find(|scheme| scheme.to_string() == name).cloned();
+        let classes = [
+            ["none", "reed-solomon 10+3", "repeat 1 after 4"],
+            ["xor 10", "reed-solomon 50 % of a frame, at least 0", "red 2"],
+            ["xor 4x4", "raptorq 10+3", "none"],
+        ];
+        let unequals = classes.map(|codes| {
+            let [delta, key, input] = codes.map(|name| of(name).expect("it is listed above"));
+            Unequal::new(delta, key, input).map(Self::Unequal)
+        });
+        equal.iter().cloned().chain(unequals.into_iter().flatten()).collect()
     }
 }
 
@@ -150,6 +199,7 @@ impl fmt::Display for Scheme {
         match self {
             Self::None => f.write_str("none"),
             Self::Repeat(repeat) => write!(f, "repeat {} after {}", repeat.copies(), repeat.spacing()),
+            Self::Red(red) => write!(f, "red {}", red.depth()),
             Self::Xor(xor) if xor.columns() == 1 => write!(f, "xor {}", xor.rows()),
             Self::Xor(xor) => write!(f, "xor {}x{}", xor.columns(), xor.rows()),
             Self::Xor2d(xor) => {
@@ -167,6 +217,10 @@ impl fmt::Display for Scheme {
                 write!(f, "reed-solomon {} % of a frame, at least {}", frame.percent(), frame.minimum())?;
                 frame.blocks().map_or(Ok(()), |most| write!(f, ", at most {most} blocks"))
             }
+            Self::WebRtc => f.write_str("webrtc"),
+            Self::LossTolerant(_) => f.write_str("loss-tolerant"),
+            Self::RaptorQ(raptorq) => raptorq.fmt(f),
+            Self::Unequal(unequal) => unequal.fmt(f),
             Self::Rlc(rlc) => {
                 write!(f, "rlc {}, {} per {}", rlc.window(), rlc.repair(), rlc.source())?;
                 if rlc.density() < 15 { write!(f, ", density {}", rlc.density()) } else { Ok(()) }
@@ -218,7 +272,7 @@ mod tests {
     #[test]
     fn the_family_has_no_member_twice_and_every_member_a_name_of_its_own() {
         let all = Scheme::all();
-        assert_eq!(all.len(), 1 + 3 + 4 + 4 + 10 + 5 + 6 + 4 + 1);
+        assert_eq!(all.len(), 2 + 3 + 3 + 4 + 4 + 10 + 5 + 6 + 4 + 2 + 5 + 3);
         let names: std::collections::BTreeSet<String> = all.iter().map(Scheme::to_string).collect();
         assert_eq!(names.len(), all.len());
     }

@@ -304,12 +304,12 @@ mod tests {
             let heard = wire.iter().filter(|packet| !matches!(packet, Wire::Source(esi, ()) if *esi == lost));
             let mut latest = 0;
             for packet in heard {
-                match packet {
-                    Wire::Source(esi, ()) => {
-                        latest = *esi;
-                        decoder.push_source(Time::ZERO, *esi, &());
-                    }
-                    Wire::Repair(repair) => decoder.push_repair(Time::ZERO, &repair.header, &()).unwrap(),
+                if let Some((esi, ())) = packet.source() {
+                    latest = esi;
+                    decoder.push_source(Time::ZERO, esi, &());
+                }
+                for repair in packet.repairs() {
+                    decoder.push_repair(Time::ZERO, &repair.header, &()).unwrap();
                 }
                 let events = std::iter::from_fn(|| decoder.poll_event());
                 if events.into_iter().any(|e| e == DecodeEvent::Recovered { esi: lost, symbol: () }) {
@@ -343,11 +343,8 @@ mod tests {
     fn a_frame_of_more_packets_than_a_header_can_say_counts_as_several() {
         let streaming = Streaming::new(1, 10, 0).unwrap();
         let wire = frames(&mut streaming.encoder::<()>(), 600, 2).concat();
-        let headers = wire.iter().filter_map(|packet| match packet {
-            Wire::Repair(repair) => Some((repair.header.first, repair.header.count, repair.header.parameter)),
-            Wire::Source(..) => None,
-        });
-        let mut windows: Vec<_> = headers.collect();
+        let headers = wire.iter().flat_map(Wire::repairs).map(|repair| repair.header);
+        let mut windows: Vec<_> = headers.map(|h| (h.first, h.count, h.parameter)).collect();
         windows.dedup();
         let expected =
             [(0, 255, 0), (0, 510, 255), (255, 345, 255), (510, 345, 90), (600, 510, 255), (855, 345, 255)];

@@ -34,10 +34,7 @@ pub trait Symbol: Clone + Debug + PartialEq + Send + 'static {
 impl Symbol for Bytes {
     fn combine(coefficients: &[u8], terms: &[&Self]) -> Vec<Self> {
         let terms: Vec<&[u8]> = terms.iter().map(|term| &term[..]).collect();
-        let length = terms.iter().map(|term| term.len()).max().unwrap_or(0);
-        let mut results = vec![vec![0; length]; coefficients.len() / terms.len().max(1)];
-        gf256::combine(coefficients, &terms, &mut results);
-        results.into_iter().map(Self::from).collect()
+        gf256::product(coefficients, &terms).into_iter().map(Self::from).collect()
     }
 
     fn to_bytes(&self) -> Bytes {

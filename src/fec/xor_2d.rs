@@ -252,10 +252,7 @@ mod tests {
     fn missing(scheme: Xor2d, wire: &[Wire<()>], lost: impl Fn(usize) -> bool) -> BTreeSet<u32> {
         let heard = wire.iter().enumerate().filter(|(place, _)| !lost(*place)).map(|(_, packet)| packet);
         let (known, _) = decode(&mut scheme.decoder(), heard);
-        let sources = wire.iter().filter_map(|packet| match packet {
-            Wire::Source(esi, ()) => Some(*esi),
-            Wire::Repair(_) => None,
-        });
+        let sources = wire.iter().filter_map(|packet| Some(packet.source()?.0));
         sources.filter(|esi| !known.contains_key(esi)).collect()
     }
 
@@ -269,10 +266,9 @@ mod tests {
     fn gaps(wire: &[Wire<()>]) -> Vec<usize> {
         let mut gaps = vec![0];
         for packet in wire {
-            match packet {
-                Wire::Source(..) => *gaps.last_mut().unwrap() += 1,
-                Wire::Repair(repair) if repair.header.row == 1 => gaps.push(0),
-                Wire::Repair(_) => {}
+            *gaps.last_mut().unwrap() += usize::from(packet.source().is_some());
+            if packet.repairs().iter().any(|repair| repair.header.row == 1) {
+                gaps.push(0);
             }
         }
         gaps.pop();

@@ -16,14 +16,14 @@ const TABLES: &[(&[&str], &[&[&str]])] = &[
     (&["neighbour", "*", "traffic"], APPLICATIONS),
     (&["neighbour", "*"], TRANSPORTS),
     (&["contender", "*"], TRANSPORTS),
-    (
-        &["*", "*", "udp", "fec"],
-        &[&["none"], &["repeat"], &["xor"], &["xor-2d"], &["reed-solomon"], &["adaptive"]],
-    ),
-    (
-        &["*", "*", "udp", "fec", "reed-solomon"],
-        &[&["source", "repair", "flush", "interleave", "partial"], &["per-frame"]],
-    ),
+    (&["*", "*", "udp", "fec"], CODES),
+    (&["*", "*", "udp", "fec", "reed-solomon"], BLOCKS),
+    (&["*", "*", "udp", "fec", "raptorq"], FOUNTAIN),
+    (&["*", "*", "udp", "fec", "unequal", "*"], CODES),
+    (&["*", "*", "udp", "fec", "unequal", "*", "reed-solomon"], BLOCKS),
+    (&["*", "*", "udp", "fec", "unequal", "*", "raptorq"], FOUNTAIN),
+    (&["*", "*", "udp", "fec", "rlc"], RATES),
+    (&["*", "*", "udp", "fec", "unequal", "*", "rlc"], RATES),
     (&["channel", "*"], &[&["two-state"], &["periodic"], &["scheduled"]]),
     (&["path", "*", "jitter"], &[&["uniform"], &["normal"], &["pareto"], &["gamma"]]),
     (&["path", "*", "loss"], &[&["iid"], &["gilbert"], &["gilbert-elliott"], &["channel"], &["trace"]]),
@@ -38,6 +38,24 @@ const CHOICES: &[&str] = &["none", "two-state", "uniform", "iid"];
 
 const APPLICATIONS: &[&[&str]] = &[&["trace"], &["constant"], &["desktop"], &["keystrokes"], &["bulk"]];
 const TRANSPORTS: &[&[&str]] = &[&["tcp"], &["udp"]];
+const CODES: &[&[&str]] = &[
+    &["none"],
+    &["repeat"],
+    &["xor"],
+    &["xor-2d"],
+    &["reed-solomon"],
+    &["red"],
+    &["raptorq"],
+    &["webrtc"],
+    &["loss-tolerant"],
+    &["rlc"],
+    &["streaming"],
+    &["unequal"],
+    &["adaptive"],
+];
+const RATES: &[&[&str]] = &[&["step"], &["code-rate"]];
+const BLOCKS: &[&[&str]] = &[&["source", "repair", "flush", "interleave", "partial"], &["per-frame"]];
+const FOUNTAIN: &[&[&str]] = &[&["source", "repair", "flush"], &["per-frame"]];
 const CHAINS: &[&[&str]] = &[&["p", "r"], &["loss", "burst"]];
 
 /// The alternatives of the table at `path`; none where it has no such keys.

@@ -1,12 +1,13 @@
-//! `fhsim bench`: strategies against each other.
+//! `fhsim bench`: what error corrections give, and what they cost.
 
 use clap::{Args, Subcommand};
 
 use super::{Exit, Failure};
 
-mod cpu;
+mod codec;
 mod list;
 mod strategy;
+mod timing;
 
 /// Compare error corrections: what they give and what they cost
 #[derive(Debug, Args)]
@@ -18,12 +19,14 @@ pub(super) struct Bench {
 #[derive(Debug, Subcommand)]
 enum What {
     Strategy(strategy::Strategy),
+    Codec(codec::Codec),
 }
 
 impl Bench {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         match self.what {
             What::Strategy(strategy) => strategy.run(),
+            What::Codec(codec) => codec.run(),
         }
     }
 }

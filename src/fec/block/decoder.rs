@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Coefficients;
 use super::span::{Extent, Layout, Span};
-use crate::fec::matrix::invert;
+use crate::fec::matrix::recovery;
 use crate::fec::sources::Sources;
-use crate::fec::{DecodeEvent, Decoder, RepairHeader, Symbol, gf256};
+use crate::fec::{DecodeEvent, Decoder, RepairHeader, Symbol};
 use crate::record::{Malformed, RepairFate};
 use crate::time::Time;
 
@@ -186,32 +186,21 @@ impl<S: Symbol> BlockDecoder<S> {
         self.learned.extend(missing);
     }
 
-    /// The missing source packets of a block, from as many of its repair packets.
-    ///
-    /// Repair packets are C·known + M·missing, where M is the square part of the code's matrix in the
-    /// columns of the missing ones. So missing = M⁻¹·repairs + (M⁻¹·C)·known: one product.
+    /// The missing source packets of a block, from as many of its repair packets and all that arrived.
     fn solve(&self, block: &Block<S>, missing: &[u32]) -> Option<Vec<S>> {
-        let lost = missing.len();
-        if lost == 0 {
+        if missing.is_empty() {
             return Some(Vec::new());
         }
         let (span, coefficients) = (block.span, self.layout.coefficients());
-        let at = |row: u16, esi: u32| coefficients.at(usize::from(row), span.column(esi));
-        let (rows, repairs): (Vec<u16>, Vec<&S>) =
-            block.repairs[..lost].iter().map(|(row, symbol)| (*row, symbol)).unzip();
-        let part = rows.iter().flat_map(|&row| missing.iter().map(move |&esi| at(row, esi))).collect();
-        let inverse = invert(part, lost)?;
-        let (known, sources): (Vec<u32>, Vec<&S>) =
-            span.esis().filter_map(|esi| Some((esi, self.sources.get(esi)?))).unzip();
-        let mut matrix = Vec::with_capacity(lost * (lost + known.len()));
-        for of_repairs in inverse.chunks_exact(lost) {
-            matrix.extend_from_slice(of_repairs);
-            matrix.extend(known.iter().map(|&esi| {
-                let terms = of_repairs.iter().zip(&rows);
-                terms.fold(0, |sum, (&factor, &row)| sum ^ gf256::mul(factor, at(row, esi)))
-            }));
-        }
-        Some(S::combine(&matrix, &[repairs, sources].concat()))
+        let repairs = &block.repairs[..missing.len()];
+        let arrived = span.esis().filter_map(|esi| Some((span.column(esi), self.sources.get(esi)?)));
+        let (known, sources): (Vec<usize>, Vec<&S>) = arrived.unzip();
+        let missing: Vec<usize> = missing.iter().map(|&esi| span.column(esi)).collect();
+        let rows = repairs.iter().map(|(row, _)| &coefficients.row(usize::from(*row))[..]);
+        let matrix = recovery(rows, &missing, &known)?;
+        let mut terms: Vec<&S> = repairs.iter().map(|(_, symbol)| symbol).collect();
+        terms.extend(sources);
+        Some(S::combine(&matrix, &terms))
     }
 
     /// Gives up the oldest blocks until what is held keeps to its bound.

@@ -177,9 +177,8 @@ impl<S: Symbol> History<S> {
 impl Part {
     fn matrix(&mut self, from: Coefficients, rows: &Range<u8>, columns: usize) -> &[u8] {
         if (&self.rows, self.columns) != (rows, columns) {
-            let row = |row: u8| (0..columns).map(move |column| from.at(row.into(), column));
             self.matrix.clear();
-            self.matrix.extend(rows.clone().flat_map(row));
+            rows.clone().for_each(|row| self.matrix.extend_from_slice(&from.row(row.into())[..columns]));
             (self.rows, self.columns) = (rows.clone(), columns);
         }
         &self.matrix

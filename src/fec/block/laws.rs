@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::fec::conformance::{Wire, decode, encode, meta};
+use crate::fec::conformance::{decode, encode, meta};
 use crate::fec::reed_solomon::{PerFrame, PerPackets};
 use crate::fec::{DecodeEvent, Decoder, Encoder, Scheme, unit};
 use crate::time::Time;
@@ -44,14 +44,12 @@ impl Pair {
         let wire = encode(&mut *encoder, count, |esi| unit::seal(&[&contents(esi, esi as usize % 23)]));
         let mut pair = Self { encoder, decoder, known: BTreeMap::new() };
         for (_, packet) in wire.into_iter().enumerate().filter(|(place, _)| arrives(*place)) {
-            match packet {
-                Wire::Source(esi, symbol) => {
-                    pair.decoder.push_source(Time::ZERO, esi, &symbol);
-                    pair.known.insert(esi, symbol);
-                }
-                Wire::Repair(repair) => {
-                    pair.decoder.push_repair(Time::ZERO, &repair.header, &repair.symbol).unwrap();
-                }
+            if let Some((esi, symbol)) = packet.source() {
+                pair.decoder.push_source(Time::ZERO, esi, symbol);
+                pair.known.insert(esi, symbol.clone());
+            }
+            for repair in packet.repairs() {
+                pair.decoder.push_repair(Time::ZERO, &repair.header, &repair.symbol).unwrap();
             }
             pair.learn();
         }

@@ -17,8 +17,7 @@ mod history;
 mod laws;
 mod span;
 
-use super::gf256::{inv, mul};
-use super::{Overhead, unit};
+use super::{Overhead, cauchy, unit};
 use crate::time::Duration;
 
 pub(super) use decoder::BlockDecoder;
@@ -45,16 +44,11 @@ pub(super) enum Coefficients {
 }
 
 impl Coefficients {
-    /// The coefficient of a block's source packet `column` in its repair packet `row`.
-    ///
-    /// Cauchy: 1 / (x(row) + y(column)) with x = 255, 254, … and y = 0, 1, …, which are different as
-    /// long as a block has at most 255 packets. All square parts of such a matrix can be inverted, and
-    /// dividing columns by a number keeps that. It makes the first row all ones, so that one repair
-    /// packet is parity; and no coefficient depends on the size of the block.
-    pub(super) fn at(self, row: usize, column: usize) -> u8 {
+    /// The coefficients of a block's source packets in its repair packet `row`.
+    pub(super) fn row(self, row: usize) -> &'static [u8; BLOCK_MAX] {
         match self {
-            Self::Ones => 1,
-            Self::Cauchy => mul(255 ^ column as u8, inv((255 - row as u8) ^ column as u8)),
+            Self::Ones => &[1; BLOCK_MAX],
+            Self::Cauchy => cauchy::row(row),
         }
     }
 }
@@ -99,18 +93,6 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_row_is_parity() {
-        assert!((0..254).all(|column| Coefficients::Cauchy.at(0, column) == 1));
-    }
-
-    #[test]
-    fn no_coefficient_of_a_block_is_zero() {
-        for row in 0..254 {
-            assert!((0..BLOCK_MAX - 1 - row).all(|column| Coefficients::Cauchy.at(row, column) != 0));
-        }
-    }
 
     #[test]
     fn a_partial_block_keeps_the_code_rate_rounded_in_favor_of_protection_or_has_none() {

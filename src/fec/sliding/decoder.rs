@@ -20,6 +20,10 @@ use crate::time::Time;
 /// what a repair packet costs: a row is as long, and there are fewer of them.
 const UNKNOWNS_MAX: usize = 1_024;
 
+/// The most repair symbols that are held; beyond it rows are computed as far as they can be, so that
+/// there are no more than rows.
+const EQUATIONS_MAX: usize = 2 * UNKNOWNS_MAX;
+
 /// The receiver's half.
 #[derive(Debug)]
 pub(in crate::fec) struct WindowDecoder<S, R> {
@@ -141,6 +145,9 @@ impl<S: Symbol, R: Rule> WindowDecoder<S, R> {
         self.recover();
         let lost = self.system.keep_bound(UNKNOWNS_MAX);
         self.settle(lost, RepairFate::Insufficient);
+        if self.system.equations() > EQUATIONS_MAX {
+            self.system.detach(u32::MAX, &self.sources);
+        }
     }
 
     /// Takes what the system has determined. Each packet has cost one row, which is one repair packet.
@@ -161,3 +168,6 @@ impl<S: Symbol, R: Rule> WindowDecoder<S, R> {
         self.events.extend((0..count).map(|_| DecodeEvent::Settled(fate)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -178,6 +178,23 @@ impl<S: Symbol> System<S> {
         self.column(esi).is_some()
     }
 
+    /// How many unknowns there are.
+    #[cfg(test)]
+    pub(super) fn width(&self) -> usize {
+        self.unknowns.len()
+    }
+
+    /// How many equations are held: perhaps more than there are rows, since what determined a packet is
+    /// part of other rows too.
+    pub(super) fn equations(&self) -> usize {
+        self.equations.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.unknowns.is_empty() && self.rows.is_empty() && self.equations.is_empty()
+    }
+
     /// For each part of the system that stands on its own, leaving out unknowns below `esi`: from where
     /// to where it reaches, and how many rows it lacks.
     pub(super) fn deficits(&self, esi: u32) -> Vec<(RangeInclusive<u32>, u16)> {

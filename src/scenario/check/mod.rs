@@ -5,11 +5,11 @@ use std::ops::RangeInclusive;
 use super::expect::Rule;
 use super::file::ScenarioFile;
 use super::file::channel::Channel;
-use super::file::contender::{Contender, Fec, RateControl, ReedSolomon, Tcp, Udp};
+use super::file::contender::{Contender, RateControl, Tcp, Udp};
 use super::file::traffic::Traffic;
 use super::place::{At, Named};
 use super::problem::Problem;
-use super::quantity::{Flush, Written};
+use super::quantity::Written;
 use super::source::Sources;
 use crate::frame::Frame;
 use crate::measure::METRICS;
@@ -17,6 +17,7 @@ use crate::time::Duration;
 use crate::traffic::FrameTrace;
 use crate::units::{Bitrate, ByteSize};
 
+mod code;
 mod path;
 
 /// Everything that is wrong with a scenario of the right shape.
@@ -211,75 +212,6 @@ impl Checker<'_> {
         self.fec(&udp.fec);
     }
 
-    fn fec(&mut self, fec: &Fec) {
-        match fec {
-            Fec::None => {}
-            Fec::Repeat(repeat) => {
-                self.number(&repeat.copies, 1..=4);
-                self.number(&repeat.spacing, 0..=256);
-            }
-            Fec::Xor(xor) => {
-                self.number(&xor.source, 1..=100);
-                self.number(&xor.interleave, 1..=100);
-            }
-            Fec::Adaptive(code) => {
-                self.written(&code.worth, ByteSize::new(1_000), ByteSize::new(100_000_000));
-            }
-            Fec::Xor2d(xor) => {
-                self.number(&xor.columns, 2..=254);
-                self.number(&xor.rows, 2..=254);
-                self.product(&xor.columns, &xor.rows);
-                self.flush(&xor.pause);
-            }
-            Fec::ReedSolomon(code) => match &code.per_frame {
-                Some(frame) => {
-                    self.number(&frame.percent, 0..=255);
-                    self.number(&frame.minimum, 0..=100);
-                    if let Some(blocks) = &frame.blocks {
-                        self.number(blocks, 1..=4);
-                    }
-                }
-                None => self.reed_solomon(code),
-            },
-        }
-    }
-
-    fn reed_solomon(&mut self, code: &ReedSolomon) {
-        self.together(("source", &code.source), ("repair", &code.repair));
-        if let Some((source, repair)) = code.source.as_ref().zip(code.repair.as_ref()) {
-            self.number(source, 1..=254);
-            self.number(repair, 1..=254);
-            if source.value.saturating_add(repair.value) > 255 {
-                let problem = Problem::at(repair.span(), "a block of this code has at most 255 packets");
-                self.problems
-                    .push(problem.label(format!("at most {}", 255_u32.saturating_sub(source.value))));
-            }
-            if let Some(interleave) = &code.interleave {
-                self.number(interleave, 1..=255);
-                self.product(interleave, source);
-            }
-        }
-        if let Some(flush) = &code.flush {
-            self.flush(flush);
-        }
-    }
-
-    /// Source packets that wait together: as many as the sender remembers.
-    fn product(&mut self, first: &At<u32>, second: &At<u32>) {
-        let both = first.value.saturating_mul(second.value);
-        if both > 4096 {
-            let problem = Problem::at(first.span(), format!("{both} source packets are too many at once"));
-            self.problems.push(problem.label(format!("at most {}", 4096 / second.value.max(1))));
-        }
-    }
-
-    fn flush(&mut self, flush: &At<Flush>) {
-        if let Flush::After(time) = flush.value {
-            let at = At { value: time, span: flush.span.clone() };
-            self.written(&at, Duration::from_nanos(1), Duration::from_secs(1));
-        }
-    }
-
     fn expectations(&mut self) {
         let contenders: Vec<&str> = self.file.contender.names().collect();
         for rule in &self.file.expect.rules {
@@ -424,6 +356,16 @@ mod tests {
             &["path.down.bottleneck={ rate = \"1kbit/s\", channel = \"radio\", bad-factor = 0 }"],
             &["path.down.outage={ at = [\"1s\", \"3s\"], for = \"2s\", every = \"4s\" }"],
             &["contender.udp.udp.fec.reed-solomon={ source = 254, repair = 1, flush = \"off\" }"],
+            &["contender.udp.udp.fec.red.depth=4"],
+            &["contender.udp.udp.fec.raptorq={ source = 1024, repair = 1, flush = \"off\" }"],
+            &["contender.udp.udp.fec.raptorq.per-frame={ percent = 400, minimum = 0 }"],
+            &["contender.udp.udp.fec=webrtc"],
+            &["contender.udp.udp.fec.loss-tolerant={ loss = 1, round-trip = \"0ms\", rate = \"0bit/s\" }"],
+            &["contender.udp.udp.fec.unequal={ delta = \"none\", input.red.depth = 2 }"],
+            &[
+                "contender.udp.udp.fec.unequal.key.xor.source=4",
+                "contender.udp.udp.fec.unequal.key.reed-solomon.per-frame.percent=50",
+            ],
             &["contender.udp.udp.fec.reed-solomon.per-frame={ percent = 255, minimum = 0, blocks = 4 }"],
             &["contender.udp.udp.fec.reed-solomon.per-frame={ percent = 0, minimum = 100 }"],
             &[
@@ -431,6 +373,11 @@ mod tests {
             ],
             &["contender.udp.udp.fec.xor-2d={ columns = 254, rows = 16, layout = \"staircase\" }"],
             &["contender.udp.udp.fec.xor-2d={ columns = 2, rows = 2, pause = \"1s\" }"],
+            &["contender.udp.udp.fec.rlc={ window = 1024, step = 10000, density = 0 }"],
+            &["contender.udp.udp.fec.rlc={ window = 1, code-rate = 0.1 }"],
+            &["contender.udp.udp.fec.rlc={ window = 1, code-rate = 0.999 }"],
+            &["contender.udp.udp.fec.streaming={ delay = 8, percent = 255, minimum = 0 }"],
+            &["contender.udp.udp.fec.streaming={ delay = 0, percent = 0, minimum = 100 }"],
             &[
                 "contender.udp.udp.fec=none",
                 "contender.udp.udp.rate=fixed",
@@ -513,6 +460,26 @@ mod tests {
                 &["contender.udp.udp.fec.reed-solomon.source=5"],
                 "the key `repair` is missing: needed beside this",
             ),
+            (&["contender.udp.udp.fec.red.depth=5"], "5 is out of range: must be from 1 to 4"),
+            (&["contender.udp.udp.fec.raptorq.repair=5"], "the key `source` is missing: needed beside this"),
+            (
+                &["contender.udp.udp.fec.raptorq={ source = 1025, repair = 5 }"],
+                "1025 is out of range: must be from 1 to 1024",
+            ),
+            (
+                &["contender.udp.udp.fec.raptorq.per-frame.percent=401"],
+                "401 is out of range: must be from 1 to 400",
+            ),
+            (
+                &["contender.udp.udp.fec.loss-tolerant.round-trip=11s"],
+                "11s is out of range: must be from 0ms to 10s",
+            ),
+            (
+                &["contender.udp.udp.fec.unequal.key.unequal.key.red.depth=1"],
+                "a class has no classes of its own: another code is needed here",
+            ),
+            (&["contender.udp.udp.fec.unequal.key.red.depth=0"], "0 is out of range: must be from 1 to 4"),
+            (&["contender.udp.udp.fec.unequal={}"], "unequal protection of no class: "),
             (
                 &["contender.udp.udp.fec.reed-solomon={ source = 100, repair = 10, interleave = 41 }"],
                 "4100 source packets are too many at once: at most 40",
@@ -536,6 +503,30 @@ mod tests {
             (
                 &["contender.udp.udp.fec.xor-2d={ columns = 10, rows = 5, pause = \"2s\" }"],
                 "2s is out of range: must be from 1ns to 1s",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 1025, step = 4 }"],
+                "1025 is out of range: must be from 1 to 1024",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 16, step = 0 }"],
+                "0 is out of range: must be from 1 to 10000",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 16, code-rate = 1 }"],
+                "1 is out of range: must be from 0.1 to 0.999",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 16, step = 4, density = 16 }"],
+                "16 is out of range: must be from 0 to 15",
+            ),
+            (
+                &["contender.udp.udp.fec.rlc={ window = 16 }"],
+                "one of `step`, `code-rate` is missing: exactly one is needed here",
+            ),
+            (
+                &["contender.udp.udp.fec.streaming={ delay = 9, percent = 50 }"],
+                "9 is out of range: must be from 0 to 8",
             ),
             (
                 &["contender.\"a b\".tcp={}"],

@@ -3,11 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::preset::Preset;
 use super::traffic::Traffic;
+use crate::fec;
 use crate::scenario::place::At;
 use crate::scenario::quantity::Flush;
 use crate::time::Duration;
-use crate::units::{Bitrate, ByteSize};
+use crate::units::{Bitrate, ByteSize, Probability};
 
 /// A transport with its settings; exactly one of the two.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -85,45 +87,84 @@ pub enum Stale {
     Keep,
 }
 
-/// Datagrams with error correction.
+/// Datagrams with error correction, every setting decided: what was written, or else what the preset
+/// says, or else the default. The keys are those of [`WrittenUdp`].
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[serde(rename_all = "kebab-case", from = "WrittenUdp")]
+#[schemars(with = "WrittenUdp")]
 pub struct Udp {
+    /// Where the settings come from that are not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
+    /// The largest IP packet that is sent, in bytes, all headers counted.
+    pub datagram: At<u32>,
+    /// The error correction.
+    pub fec: Fec,
+    /// Whether lost packets are sent again.
+    pub retransmit: Retransmit,
+    /// What answers a receiver that asks for lost packets.
+    pub answer: Answer,
+    /// What becomes of frames that are out of date before they are sent.
+    pub stale: Stale,
+    /// How the sending rate is controlled.
+    pub rate: RateControl,
+    /// The rate of `rate = "fixed"`, all headers counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pace: Option<At<Bitrate>>,
+    /// How many later packets must have arrived before a missing one counts as lost.
+    pub reordering: At<u32>,
+}
+
+/// Datagrams with error correction.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[schemars(rename = "Udp")]
+pub struct WrittenUdp {
+    /// What others do: the settings of a product or a protocol, for `fec`, `retransmit`, `answer`, `stale` and `rate`
+    /// where they are not written beside it. Default: none.
+    pub preset: Option<Preset>,
     /// The largest IP packet that is sent, in bytes, all headers counted. From 200 to 9000 and at most
     /// the path's `mtu`; default 1200, which passes nearly everywhere (RFC 9000, section 14).
-    pub datagram: At<u32>,
+    pub datagram: Option<At<u32>>,
     /// The error correction. Default `"none"`.
-    pub fec: Fec,
+    pub fec: Option<Fec>,
     /// Whether lost packets are sent again. Default `"never"`.
-    pub retransmit: Retransmit,
+    pub retransmit: Option<Retransmit>,
     /// What answers a receiver that asks for lost packets. Default `"source"`.
-    pub answer: Answer,
+    pub answer: Option<Answer>,
     /// What becomes of frames that are out of date before they are sent. Default `"drop"`.
-    pub stale: Stale,
+    pub stale: Option<Stale>,
     /// How the sending rate is controlled. Default `"none"`; a contender without congestion control is
     /// marked so in the results.
-    pub rate: RateControl,
+    pub rate: Option<RateControl>,
     /// The rate of `rate = "fixed"`, all headers counted. From 10 kbit/s to 100 Gbit/s; default: the
     /// bottleneck's rate shared evenly by the sessions, and no pacing where it has no constant rate.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub pace: Option<At<Bitrate>>,
     /// How many later packets must have arrived before a missing one counts as lost rather than late.
     /// From 1 to 1000, default 3 (RFC 9002, section 6.1.1).
-    pub reordering: At<u32>,
+    pub reordering: Option<At<u32>>,
+}
+
+impl From<WrittenUdp> for Udp {
+    fn from(written: WrittenUdp) -> Self {
+        let settings = written.preset.map(Preset::settings).unwrap_or_default();
+        Self {
+            preset: written.preset,
+            datagram: written.datagram.unwrap_or(At::default_of(1200)),
+            fec: written.fec.unwrap_or(settings.fec),
+            retransmit: written.retransmit.unwrap_or(settings.retransmit),
+            answer: written.answer.unwrap_or(settings.answer),
+            stale: written.stale.unwrap_or(settings.stale),
+            rate: written.rate.unwrap_or(settings.rate),
+            pace: written.pace,
+            reordering: written.reordering.unwrap_or(At::default_of(3)),
+        }
+    }
 }
 
 impl Default for Udp {
     fn default() -> Self {
-        Self {
-            datagram: At::default_of(1200),
-            fec: Fec::default(),
-            retransmit: Retransmit::default(),
-            answer: Answer::default(),
-            stale: Stale::default(),
-            rate: RateControl::default(),
-            pace: None,
-            reordering: At::default_of(3),
-        }
+        WrittenUdp::default().into()
     }
 }
 
@@ -181,6 +222,23 @@ pub enum Fec {
     Xor2d(Xor2d),
     /// Reed–Solomon codes over GF(2^8) with a Cauchy matrix: any r of k + r packets may be lost.
     ReedSolomon(ReedSolomon),
+    /// Each packet carries the ones before it once more (RED, RFC 2198): more bytes, but no more packets.
+    Red(Red),
+    /// RaptorQ (RFC 6330): as many repair packets as are asked for, of which now and then a few more are
+    /// needed than packets are missing.
+    Raptorq(RaptorQ),
+    /// Reed–Solomon by frame as WebRTC protects: by the loss of the last ten seconds and the size of frames.
+    #[serde(rename = "webrtc")]
+    WebRtc,
+    /// Reed–Solomon by frame as in the loss tolerant mode of Citrix's EDT: where the link is lossy, long and
+    /// fast.
+    LossTolerant(LossTolerant),
+    /// Random linear combinations over a sliding window (RFC 8681): no block to wait for the end of.
+    Rlc(Rlc),
+    /// A streaming code over several frames: bursts over whole frames are repaired some frames later.
+    Streaming(Streaming),
+    /// A code of its own for each class of packets.
+    Unequal(Unequal),
     /// As much redundancy as is worth its bytes, from the losses that the receiver reports.
     Adaptive(Adaptive),
 }
@@ -308,6 +366,133 @@ pub struct PerFrame {
     /// every frame is protected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks: Option<At<u32>>,
+}
+
+/// Each packet carries the ones before it once more.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Red {
+    /// How many earlier packets each one carries. From 1 to 4.
+    pub depth: At<u32>,
+}
+
+/// RaptorQ: blocks of `source` packets with `repair` repair packets, or `per-frame`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RaptorQ {
+    /// How many source packets a block has. From 1 to 1024.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<At<u32>>,
+    /// How many repair packets a block has. From 1 to 1024.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<At<u32>>,
+    /// How long a block may stay open before it is closed short. Above 0 and at most 1 s, or `"off"`:
+    /// it waits until it is full. Default `"8ms"`, half a frame at 60 Hz.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flush: Option<At<Flush>>,
+    /// One block for each frame instead, with repair packets in proportion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_frame: Option<RaptorQPerFrame>,
+}
+
+impl RaptorQ {
+    /// How long a block may stay open: [`RaptorQ::flush`], or its default.
+    pub fn flush_after(&self) -> Flush {
+        self.flush.as_ref().map_or(Flush::After(Duration::from_millis(8)), |flush| flush.value)
+    }
+}
+
+/// One RaptorQ block for each frame.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RaptorQPerFrame {
+    /// Repair packets for each hundred source packets of the frame, rounded up. From 1 to 400.
+    pub percent: At<u32>,
+    /// The fewest repair packets that a frame gets. From 0 to 100, default 1.
+    #[serde(default = "default_count")]
+    pub minimum: At<u32>,
+}
+
+/// The thresholds at which protection begins, all of which must be reached within a second. It ends when
+/// one of them is missed by a quarter for three seconds.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct LossTolerant {
+    /// The share of packets lost, before repair. Above 0 and at most 1, default `"5%"`.
+    pub loss: At<Probability>,
+    /// The round trip. At most 10 s, default `"300ms"`.
+    pub round_trip: At<Duration>,
+    /// The rate that is sent and that congestion control leaves beside it; taken to be enough where there
+    /// is no congestion control. At most 100 Gbit/s, default `"30Mbit/s"`.
+    pub rate: At<Bitrate>,
+}
+
+impl Default for LossTolerant {
+    fn default() -> Self {
+        let thresholds = fec::loss_tolerant::LossTolerant::default();
+        Self {
+            loss: At::default_of(thresholds.loss),
+            round_trip: At::default_of(thresholds.round_trip),
+            rate: At::default_of(thresholds.rate),
+        }
+    }
+}
+
+/// A code for each class of packets, at least one of them named. When the class changes from one packet to
+/// the next, the blocks and windows of the old one are closed.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Unequal {
+    /// For frames that the next ones overwrite. Default `"none"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delta: Option<At<Box<Fec>>>,
+    /// For frames that others refer to. Default: as for `delta`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<At<Box<Fec>>>,
+    /// For a person's input. Default: as for `key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<At<Box<Fec>>>,
+}
+
+/// A sliding window, with `step` or `code-rate`.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Rlc {
+    /// How many of the last source packets a repair packet covers. From 1 to 1024.
+    pub window: At<u32>,
+    /// After how many source packets there is a repair packet. From 1 to 10000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<At<u32>>,
+    /// The share of source packets among all packets, to four places; repair packets are spread evenly.
+    /// From 0.1 to 0.999.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_rate: Option<At<f64>>,
+    /// How many sixteenths of the packets in the window a repair packet combines, less one. From 0 to 15,
+    /// default 15: all of them. Less saves work with long windows, and repairs less with short ones.
+    #[serde(default = "default_density")]
+    pub density: At<u32>,
+}
+
+/// Several frames together.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Streaming {
+    /// After how many further frames a burst is to be repaired. From 0 to 8, default 3.
+    #[serde(default = "default_delay")]
+    pub delay: At<u32>,
+    /// Repair packets as a share of the frame's source packets, rounded up. From 0 to 255, in percent.
+    pub percent: At<u32>,
+    /// The fewest repair packets that a frame gets. From 0 to 100, default 1.
+    #[serde(default = "default_count")]
+    pub minimum: At<u32>,
+}
+
+fn default_density() -> At<u32> {
+    At::default_of(15)
+}
+
+fn default_delay() -> At<u32> {
+    At::default_of(3)
 }
 
 fn default_count() -> At<u32> {

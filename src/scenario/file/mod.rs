@@ -16,6 +16,7 @@ pub mod channel;
 pub mod contender;
 pub mod loss;
 pub mod path;
+pub mod preset;
 pub mod traffic;
 
 use channel::Channel;

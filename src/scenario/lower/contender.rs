@@ -1,19 +1,11 @@
 //! Transports and the codes on them.
 
 use super::{Lower, Neighbour, Protocol};
-use crate::fec::adaptive::Adaptive;
-use crate::fec::reed_solomon::{Partial, PerFrame, PerPackets};
-use crate::fec::repeat::Repeat;
-use crate::fec::xor::Xor;
-use crate::fec::xor_2d::{Layout, Xor2d};
-use crate::fec::{InvalidScheme, Scheme};
 use crate::scenario::file::ScenarioFile;
 use crate::scenario::file::contender::{
-    self as written, Congestion, Contender, Fec, MatrixLayout, RateControl, ReedSolomon, Stale, Tcp, Udp,
+    self as written, Congestion, Contender, RateControl, Stale, Tcp, Udp,
 };
 use crate::scenario::file::path::Link;
-use crate::scenario::problem::Problem;
-use crate::time::Duration;
 use crate::transport::packet::IP_UDP_HEADER;
 use crate::transport::rate::{Limits, Rate};
 use crate::units::Bitrate;
@@ -96,68 +88,55 @@ impl Lower<'_> {
         };
         Protocol::Udp { down: config(pace.down), up: config(pace.up), scheme: self.scheme(&udp.fec) }
     }
-
-    /// The code; its own constructors know its limits.
-    fn scheme(&mut self, fec: &Fec) -> Scheme {
-        let (scheme, span) = match fec {
-            Fec::None => return Scheme::None,
-            Fec::Repeat(repeat) => (
-                Repeat::new(repeat.copies.value, repeat.spacing.value).map(Scheme::Repeat),
-                repeat.copies.span(),
-            ),
-            Fec::Xor(xor) => {
-                let flush = Some(Duration::from_millis(8));
-                let code = match xor.interleave.value {
-                    1 => Xor::row(xor.source.value, flush),
-                    columns => Xor::interleaved(columns, xor.source.value, flush),
-                };
-                (code.map(Scheme::Xor), xor.source.span())
-            }
-            Fec::Adaptive(code) => (Adaptive::new(code.worth.value).map(Scheme::Adaptive), code.worth.span()),
-            Fec::Xor2d(xor) => {
-                let layout = match xor.layout {
-                    MatrixLayout::Even => Layout::Even,
-                    MatrixLayout::Staircase => Layout::Staircase,
-                };
-                let code = Xor2d::new(xor.columns.value, xor.rows.value, layout, xor.pause.value.after());
-                (code.map(Scheme::Xor2d), xor.columns.span())
-            }
-            Fec::ReedSolomon(code) => match (&code.source, &code.repair, &code.per_frame) {
-                (Some(source), Some(repair), _) => {
-                    let block = per_packets(code, source.value, repair.value);
-                    (block.map(Scheme::ReedSolomon), source.span())
-                }
-                (_, _, Some(frame)) => {
-                    (per_frame(frame).map(Scheme::ReedSolomonPerFrame), frame.percent.span())
-                }
-                _ => return Scheme::None,
-            },
-        };
-        scheme.unwrap_or_else(|invalid| {
-            self.problems.push(Problem::at(span, "no such code").label(invalid.to_string()));
-            Scheme::None
-        })
-    }
-}
-
-fn per_packets(code: &ReedSolomon, source: u32, repair: u32) -> Result<PerPackets, InvalidScheme> {
-    let partial = match code.partial {
-        None | Some(written::Partial::Proportional) => Partial::Proportional,
-        Some(written::Partial::None) => Partial::Unprotected,
-    };
-    let interleave = code.interleave.as_ref().map_or(1, |blocks| blocks.value);
-    let block = PerPackets::new(source, repair, code.flush_after().after())?;
-    Ok(block.interleaved(interleave)?.with_partial(partial))
-}
-
-fn per_frame(frame: &written::PerFrame) -> Result<PerFrame, InvalidScheme> {
-    let code = PerFrame::new(frame.percent.value, frame.minimum.value)?;
-    frame.blocks.as_ref().map_or(Ok(code), |most| code.at_most(most.value))
 }
 
 const fn stale(stale: Stale) -> endpoint::Stale {
     match stale {
         Stale::Drop => endpoint::Stale::Drop,
         Stale::Keep => endpoint::Stale::Keep,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::source::Sources;
+    use crate::scenario::{Scenario, parse};
+
+    const SCENARIO: &str = r#"
+        duration = "10s"
+        [traffic.down.screen]
+        constant = { rate = "30Hz", size = "5kB" }
+        [path.down]
+        [path.up]
+        [contender.udp]
+        udp = {}
+    "#;
+
+    /// What the code is called that `fec` stands for.
+    fn code(fec: &str) -> String {
+        let sets = [format!("contender.udp.udp.fec.{fec}")];
+        let draft = parse(Sources::built_in("a.toml", SCENARIO), &sets).expect("nothing is wrong");
+        let scenario = Scenario::new(&draft).expect("no other file is named");
+        match &scenario.contenders[0].protocol {
+            Protocol::Udp { scheme, .. } => scheme.to_string(),
+            Protocol::Tcp(_) => panic!("this is UDP"),
+        }
+    }
+
+    #[test]
+    fn codes_over_windows_have_the_parameters_that_are_written() {
+        for (fec, expected) in [
+            ("rlc={ window = 16, step = 4 }", "rlc 16, 1 per 4"),
+            ("rlc={ window = 64, code-rate = 0.7, density = 7 }", "rlc 64, 3 per 7, density 7"),
+            ("rlc={ window = 8, code-rate = 0.1 }", "rlc 8, 9 per 1"),
+            ("streaming={ percent = 50 }", "streaming 50 % over 3 frames, at least 1"),
+            (
+                "streaming={ delay = 1, percent = 20, minimum = 0 }",
+                "streaming 20 % over 1 frames, at least 0",
+            ),
+        ] {
+            assert_eq!(code(fec), expected);
+        }
     }
 }

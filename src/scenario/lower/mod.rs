@@ -1,9 +1,10 @@
 //! From what was written to what is meant: the typed scenario that a run is made of.
 //!
 //! A [`Draft`] has been checked, so that what is left to go wrong are the files it names. Each family of
-//! strategies has its one `match` here: loss models and jitter in `path`, transports and codes in
-//! `contender`, workloads in `traffic`.
+//! strategies has its one `match` here: loss models and jitter in `path`, transports in `contender`, codes
+//! in `code`, workloads in `traffic`.
 
+mod code;
 mod contender;
 mod path;
 mod recording;

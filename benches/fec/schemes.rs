@@ -1,5 +1,5 @@
-//! What codes cost: every scheme over source packets of 1200 bytes, in bytes of source per second,
-//! beside copying the same bytes.
+//! Every scheme through the contract of codes, over source packets of 1200 bytes, in bytes of source per
+//! second, beside copying the same bytes.
 //!
 //! `encode` computes all repair packets; `decode` recovers as many losses as each block can bear;
 //! `loss-free` is a receiver with nothing to repair; `sweep` is sender and receiver without contents at
@@ -7,10 +7,9 @@
 
 use std::collections::BTreeSet;
 use std::hint::black_box;
-use std::time::Duration;
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use framehawk_sim::fec::{Decoder, Encoder, Repair, Scheme, SourceMeta, Symbol, unit};
 use framehawk_sim::frame::{FrameId, Priority};
 use framehawk_sim::rng::Seed;
@@ -20,7 +19,7 @@ use framehawk_sim::units::Probability;
 /// Bytes of a source packet's contents.
 const CONTENTS: usize = 1_200;
 
-fn codes(criterion: &mut Criterion) {
+pub(crate) fn codes(criterion: &mut Criterion) {
     for scheme in Scheme::all() {
         let sources = round(&scheme);
         let symbols: Vec<Bytes> = (0..sources).map(|esi| unit::seal(&[&[esi as u8; CONTENTS]])).collect();
@@ -60,7 +59,7 @@ fn codes(criterion: &mut Criterion) {
     }
 }
 
-fn sweep(criterion: &mut Criterion) {
+pub(crate) fn sweep(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sweep");
     let loss = Seed(1).stream("loss");
     let chance = Probability::new(0.05).expect("a share");
@@ -162,13 +161,3 @@ fn losses(scheme: &Scheme, repairs: &[Repair<Bytes>]) -> BTreeSet<u32> {
         })
         .collect()
 }
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(600))
-        .sample_size(20);
-    targets = codes, sweep
-}
-criterion_main!(benches);

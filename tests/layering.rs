@@ -36,7 +36,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("anyhow::", &["cli", "main"]),
     ("serde::", &["scenario", "report"]),
     ("schemars::", &["scenario", "report", "cli"]),
-    ("rayon::", &["runner"]),
+    ("rayon::", &["runner", "lab"]),
 ];
 
 /// Words and the folders under `src` that may contain them.

@@ -33,7 +33,7 @@ pub use super::block::Partial;
 /// The most packets of a frame that are protected together, 1.2 MB; what follows counts as a frame of
 /// its own, so that a frame without an end does not fill the memory. More than a frame of
 /// [`BLOCKS_MAX`] blocks has, so that where blocks are limited, what is cut here is not protected.
-const FRAME_MAX: usize = 1_024;
+pub(super) const FRAME_MAX: usize = 1_024;
 /// The highest limit on the blocks of a frame.
 const BLOCKS_MAX: u32 = 4;
 
@@ -190,6 +190,18 @@ impl PerFrame {
     /// Takes blocks of any protection, since that may change while the session runs.
     pub(super) fn decoder<S: Symbol>(self) -> BlockDecoder<S> {
         BlockDecoder::new(Coefficients::Cauchy, 1, BLOCK_MAX - 1, BLOCK_MAX - 1)
+    }
+
+    /// Source and repair packets of the blocks of a frame of so many packets (1 to [`FRAME_MAX`]), in
+    /// order: those that the encoder makes.
+    pub(super) fn cut(self, packets: usize) -> Vec<(usize, usize)> {
+        let blocks = packets.div_ceil(self.sources_max());
+        if self.blocks.is_some_and(|most| blocks > usize::from(most)) {
+            return vec![(packets, 0)];
+        }
+        let end = |block: usize| packets * block / blocks;
+        let sizes = (0..blocks).map(|block| end(block + 1) - end(block));
+        sizes.map(|sources| (sources, self.repair_for(sources))).collect()
     }
 
     fn repair_for(self, sources: usize) -> usize {
@@ -411,6 +423,17 @@ mod tests {
             let most = scheme.sources_max();
             assert!(most + scheme.repair_for(most) <= BLOCK_MAX, "{percent} %, {minimum}");
             assert!(most + 1 + scheme.repair_for(most + 1) > BLOCK_MAX, "{percent} %, {minimum}");
+        }
+    }
+
+    #[test]
+    fn interleaved_blocks_survive_bursts_of_their_number_times_their_repair_packets() {
+        let block = PerPackets::new(4, 2, None).unwrap().interleaved(3).unwrap();
+        let wire = encode::<()>(&mut block.encoder(), 36, |_| ());
+        for start in 0..wire.len() {
+            let heard = wire.iter().enumerate().filter(|(place, _)| !(start..start + 6).contains(place));
+            let (known, _) = decode(&mut block.decoder(), heard.map(|(_, packet)| packet));
+            assert_eq!(known.len(), 36, "a burst from {start} on");
         }
     }
 

@@ -5,6 +5,7 @@
 //! | `catalogue` | the strategies by name |
 //! | `grid` | every strategy on every link of a grid, paired by seed |
 //! | `pareto` | which of them nobody beats on both axes |
+//! | `rank` | codes alone, without contents, for losses too rare for whole sessions |
 //! | `refine` | what is one step away from a strategy |
 //! | `search` | from the catalogue to a dozen finalists |
 //! | `recommend` | the finalists on fresh seeds, a choice and its reason |
@@ -12,6 +13,7 @@
 pub mod catalogue;
 pub mod grid;
 pub mod pareto;
+pub mod rank;
 pub mod recommend;
 pub mod refine;
 pub mod search;

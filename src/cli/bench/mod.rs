@@ -1,4 +1,4 @@
-//! `fhsim bench`: what error corrections give, and what they cost.
+//! `fhsim bench`: what error corrections bring, and what they cost.
 
 use clap::{Args, Subcommand};
 
@@ -18,15 +18,15 @@ pub(super) struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    Strategy(strategy::Strategy),
     Codec(codec::Codec),
+    Strategy(strategy::Strategy),
 }
 
 impl Bench {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         match self.what {
-            What::Strategy(strategy) => strategy.run(),
             What::Codec(codec) => codec.run(),
+            What::Strategy(strategy) => strategy.run(),
         }
     }
 }

@@ -28,11 +28,14 @@ impl<S: Symbol> BlockEncoder<S> {
     /// Closes the blocks of the matrix. Their repair packets continue the turns of the columns, so that
     /// a burst as long as there are columns hits each block at most once, wherever it falls.
     fn close(&mut self) {
-        let (columns, filled) = (self.shape.columns, self.history.open_len());
+        let (columns, filled, before) = (self.shape.columns, self.history.open_len(), self.ready.len());
         for column in (filled..filled + columns).map(|turn| turn % columns).filter(|&turn| turn < filled) {
             let sources = (filled - column).div_ceil(columns);
             let repair = self.shape.repair_for(sources);
             self.history.close(column, sources, repair, &mut self.ready);
+        }
+        if columns > 1 {
+            self.ready.make_contiguous()[before..].sort_by_key(|repair| repair.header.row);
         }
         self.history.close_rest();
         self.deadline = None;
@@ -116,7 +119,7 @@ mod tests {
         push(&mut encoder, 0..7);
         assert_eq!(ready(&mut encoder), []);
         push(&mut encoder, 7..8);
-        assert_eq!(ready(&mut encoder), [(0, 7, 0, 2), (0, 7, 1, 2), (1, 7, 0, 2), (1, 7, 1, 2)]);
+        assert_eq!(ready(&mut encoder), [(0, 7, 0, 2), (1, 7, 0, 2), (0, 7, 1, 2), (1, 7, 1, 2)]);
         assert_eq!(encoder.poll_timeout(), None);
     }
 

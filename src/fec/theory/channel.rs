@@ -91,13 +91,19 @@ impl Channel {
     }
 
     /// The shares of packets that meet the good and the bad state.
-    pub(super) fn shares(self) -> [f64; 2] {
+    pub fn shares(self) -> [f64; 2] {
         [1.0 - self.bad_share, self.bad_share]
     }
 
     /// The probabilities of a loss in the good and in the bad state.
-    pub(super) const fn losses(self) -> [f64; 2] {
+    pub const fn losses(self) -> [f64; 2] {
         self.loss
+    }
+
+    /// The probabilities of leaving the good and the bad state with a packet: p and q.
+    pub fn leaving(self) -> [f64; 2] {
+        let [to_bad, stays_bad] = self.bad_after(1);
+        [to_bad, 1.0 - stays_bad]
     }
 
     /// The probabilities that the state is bad `distance` packets after a good and after a bad one.

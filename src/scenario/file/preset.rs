@@ -12,7 +12,7 @@
 //! | `srt` | parity over rows and columns of 10 × 5 packets, in stairs | deadline | drop | none | SRT's packet filter `fec,cols:10,rows:5,layout:staircase,arq:onreq`, TLPKTDROP |
 //! | `rdp-udp` | parity over 10 packets | never | drop | delay | MS-RDPEUDP, best-effort mode (RDP-UDP-L): one FEC packet over m source packets, which repairs one of them. How large m is, it does not say: 10 is a choice of ours |
 //! | `framehawk` | `adaptive` | deadline, answered by repair packets | drop | delay | this crate: Framehawk's code was never published, what it was good at was |
-//! | `edt-loss-tolerant` | `loss-tolerant` | deadline | drop | delay | Citrix HDX, "Loss tolerant mode for graphics": 5 %, 300 ms, 30 Mbit/s |
+//! | `edt-loss-tolerant` | `loss-tolerant` | always | drop | delay | Citrix HDX, "Loss tolerant mode for graphics": 5 %, 300 ms, 30 Mbit/s; EDT itself is reliable |
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -87,7 +87,7 @@ impl Preset {
             Self::RdpUdp => (rdp_udp(), Retransmit::Never, Stale::Drop, RateControl::Delay),
             Self::EdtLossTolerant => {
                 let fec = Fec::LossTolerant(LossTolerant::default());
-                (fec, Retransmit::Deadline, Stale::Drop, RateControl::Delay)
+                (fec, Retransmit::Always, Stale::Drop, RateControl::Delay)
             }
             Self::Framehawk => {
                 let fec = Fec::Adaptive(Adaptive::default());

@@ -83,7 +83,7 @@ fn bench_csv_has_a_row_for_each_link_strategy_and_seed() {
     assert_eq!(rows.len(), 1 + 2 * 4 * 2);
     let width = rows[0].split(',').count();
     assert!(rows.iter().all(|row| row.split(',').count() == width), "{text}");
-    assert!(rows[1].starts_with("0,,20,110,none,UDP none,true,1,"), "{}", rows[1]);
+    assert!(rows[1].starts_with("0,,20,110,none,UDP none,true,0,1,"), "{}", rows[1]);
 }
 
 #[test]

@@ -13,8 +13,9 @@ use super::catalogue::Strategy;
 /// the best.
 const FACTORS: [f64; 4] = [0.5, 0.75, 1.5, 2.0];
 
-/// The prefix of the names of codes with retransmission.
+/// The prefixes of the names of codes with retransmission: of packets, and by fresh repair packets.
 const ARQ: &str = "arq-";
+const ARQ_2: &str = "arq2-";
 
 /// What is one step away from `strategy`; none of it is equal to it or to each other.
 pub fn neighbors(strategy: &Strategy) -> Vec<Strategy> {
@@ -71,12 +72,18 @@ fn with_other_retransmission(strategy: &Strategy) -> Option<Strategy> {
     let retransmits = udp.get("retransmit").is_some_and(|value| value.as_str() != Some("never"));
     let name = if retransmits {
         udp.remove("retransmit");
-        strategy.name.trim_start_matches(ARQ).to_owned()
+        udp.remove("answer");
+        without_retransmission(&strategy.name)
     } else {
         udp.insert("retransmit".to_owned(), Value::from("deadline"));
         format!("{ARQ}{}", strategy.name)
     };
     Some(Strategy { name, table })
+}
+
+fn without_retransmission(name: &str) -> String {
+    let code = name.strip_prefix(ARQ).or_else(|| name.strip_prefix(ARQ_2));
+    code.map_or_else(|| format!("{name}-alone"), str::to_owned)
 }
 
 /// The family's part of a name with the numbers of the table: `rs-10-3` becomes `rs-15-3`.
@@ -147,6 +154,8 @@ mod tests {
         let with = strategy("arq-rs-frame-20");
         let without = neighbors(&with).pop().unwrap();
         assert_eq!(without, strategy("rs-frame-20"));
+        assert_eq!(neighbors(&strategy("arq2-rs-frame-20")).pop().unwrap(), without);
+        assert_eq!(neighbors(&strategy("adaptive")).pop().unwrap().name, "adaptive-alone");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Fresh repair packets for a receiver that asked for them (hybrid ARQ, type II), and when to make more.
 //!
-//! The receiver repeats in every feedback how many repair packets it misses of a block or window. What
-//! is under way already must not be made again: a range is answered anew only once the fate of the last
-//! answer is known, or after a probe timeout, as a retransmission is.
+//! The receiver repeats in every feedback how many repair packets it misses of a block or window, and
+//! which source packets it wants. Those that lie in no such block are asked for together, as one window
+//! that lacks so many. What is under way already must not be made again: a range is answered anew only
+//! once the fate of the last answer is known, or after a probe timeout, as a retransmission is.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use crate::fec::{Encoder, Repair};
 use crate::time::Time;
 
+use super::feedback::Feedback;
 use super::resend::Heard;
 use super::window::expand;
 
@@ -20,21 +22,27 @@ use super::window::expand;
 pub(super) struct Answers {
     /// Those that wait for the pacer, with the first source packet of their range.
     due: VecDeque<(u64, Repair<Bytes>)>,
-    /// The ranges that were answered, by their first source packet.
-    ranges: BTreeMap<u64, Answered>,
+    /// The ranges that were answered, oldest first.
+    answered: VecDeque<Answered>,
 }
 
-/// The last answer to a range.
-#[derive(Clone, Copy, Debug)]
-enum Answered {
-    /// Some of it waits for the pacer.
-    Due,
-    /// Its last packet was sent.
-    Sent { number: u64, at: Time },
+/// A range that was answered.
+#[derive(Clone, Debug)]
+struct Answered {
+    range: Range<u64>,
+    /// When its last packet left, and as which number; none while some of it waits for the pacer.
+    sent: Option<(u64, Time)>,
+}
+
+/// What the receiver lacks: so many repair packets over a range.
+#[derive(Clone, Debug, PartialEq)]
+struct Ask {
+    range: Range<u64>,
+    missing: u16,
 }
 
 impl Answers {
-    /// Takes the receiver's deficits; source packets below `next` have been sent. The ranges for which
+    /// Takes what the receiver lacks; source packets below `next` have been sent. The ranges for which
     /// fresh repair packets are under way, or soon will be.
     pub(super) fn handle_feedback(
         &mut self,
@@ -42,37 +50,39 @@ impl Answers {
         next: u64,
         encoder: &mut dyn Encoder<Bytes>,
     ) -> Vec<Range<u64>> {
-        if let Some(floor) = expand(heard.feedback.floor, next).filter(|floor| *floor <= next) {
-            self.ranges
-                .retain(|first, answered| matches!(answered, Answered::Due) || *first + RANGE_MAX > floor);
-        }
-        let mut answered = Vec::new();
-        for deficit in &heard.feedback.deficits {
-            let Some(first) = expand(deficit.first, next) else { continue };
-            let range = first..first + u64::from(deficit.count);
-            if range.end > next || u64::from(deficit.count) > RANGE_MAX {
+        self.answered.retain(|answered| !answered.is_settled(heard));
+        let mut under_way: Vec<Range<u64>> =
+            self.answered.iter().map(|answered| answered.range.clone()).collect();
+        let mut asks: Vec<Ask> = deficits(heard.feedback, next).collect();
+        asks.extend(wanted(heard.feedback, next, |esi| {
+            under_way.iter().chain(asks.iter().map(|ask| &ask.range)).any(|range| range.contains(&esi))
+        }));
+        for Ask { range, missing } in asks {
+            if under_way.iter().any(|other| other.start < range.end && range.start < other.end) {
                 continue;
             }
-            if self.is_settled(first, heard) {
-                let last = deficit.first.wrapping_add(deficit.count - 1);
-                let missing = deficit.missing.min(ANSWERS_MAX) as u16;
-                let fresh = encoder.request_repair(heard.now, deficit.first..=last, missing);
-                if fresh.is_empty() {
-                    continue;
-                }
-                self.due.extend(fresh.into_iter().map(|repair| (first, repair)));
-                self.ranges.insert(first, Answered::Due);
+            let esis = range.start as u32..=(range.end - 1) as u32;
+            let fresh = encoder.request_repair(heard.now, esis, missing);
+            if fresh.is_empty() {
+                continue;
             }
-            answered.push(range);
+            if self.answered.len() == ANSWERED_MAX {
+                self.answered.pop_front();
+            }
+            self.due.extend(fresh.into_iter().map(|repair| (range.start, repair)));
+            self.answered.push_back(Answered { range: range.clone(), sent: None });
+            under_way.push(range);
         }
-        answered
+        under_way
     }
 
     /// The next fresh repair packet, which leaves at `now` as the packet `number`.
     pub(super) fn next_due(&mut self, number: u64, now: Time) -> Option<Repair<Bytes>> {
         let (first, repair) = self.due.pop_front()?;
-        if self.due.iter().all(|(other, _)| *other != first) {
-            self.ranges.insert(first, Answered::Sent { number, at: now });
+        if self.due.iter().all(|(other, _)| *other != first)
+            && let Some(answered) = self.answered.iter_mut().rev().find(|one| one.range.start == first)
+        {
+            answered.sent = Some((number, now));
         }
         Some(repair)
     }
@@ -81,18 +91,52 @@ impl Answers {
     pub(super) fn is_due(&self) -> bool {
         !self.due.is_empty()
     }
+}
 
-    /// Whether nothing that was sent for the range at `first` can still arrive.
-    fn is_settled(&self, first: u64, heard: &Heard) -> bool {
-        match self.ranges.get(&first) {
-            None => true,
-            Some(Answered::Due) => false,
-            Some(Answered::Sent { number, at }) => {
-                heard.overtaken(*number).is_some() || heard.now >= *at + heard.timeout
+impl Answered {
+    /// Whether nothing that was sent for the range can still arrive.
+    fn is_settled(&self, heard: &Heard) -> bool {
+        self.sent
+            .is_some_and(|(number, at)| heard.overtaken(number).is_some() || heard.now >= at + heard.timeout)
+    }
+}
+
+/// Blocks and windows in which repair packets are missing; what cannot be is left out.
+fn deficits(feedback: &Feedback, next: u64) -> impl Iterator<Item = Ask> {
+    feedback.deficits.iter().filter_map(move |deficit| {
+        let first = expand(deficit.first, next)?;
+        let range = first..first + u64::from(deficit.count);
+        let fits = range.end <= next && u64::from(deficit.count) <= RANGE_MAX;
+        fits.then_some(Ask { range, missing: deficit.missing.min(ANSWERS_MAX) as u16 })
+    })
+}
+
+/// The source packets that are wanted and not `answered` otherwise, those near each other together.
+fn wanted(feedback: &Feedback, next: u64, answered: impl Fn(u64) -> bool) -> Vec<Ask> {
+    let mut asks: Vec<Ask> = Vec::new();
+    for wanted in &feedback.wanted {
+        let Some(first) = expand(wanted.first, next) else { continue };
+        for esi in (first..next.min(first + u64::from(wanted.count))).take(RANGE_MAX as usize) {
+            if answered(esi) {
+                continue;
+            }
+            match asks.last_mut() {
+                Some(ask) if esi >= ask.range.end && esi - ask.range.start < TOGETHER_MAX => {
+                    ask.range.end = esi + 1;
+                    ask.missing += 1;
+                }
+                _ => asks.push(Ask { range: esi..esi + 1, missing: 1 }),
             }
         }
     }
+    asks
 }
+
+/// The farthest that source packets are apart which are asked for together: a large frame.
+const TOGETHER_MAX: u64 = 128;
+
+/// The most ranges that are remembered; a receiver names fewer.
+const ANSWERED_MAX: usize = 128;
 
 /// The most fresh repair packets that one range is given at once: as many as a block of a code over
 /// GF(2^8) has packets.
@@ -106,7 +150,7 @@ mod tests {
     use super::*;
     use crate::fec::{Flush, Overhead, Protect, RepairHeader, SourceMeta};
     use crate::time::Duration;
-    use crate::transport::feedback::{Deficit, Feedback};
+    use crate::transport::feedback::{Deficit, Wanted};
 
     /// A code that can always make more.
     #[derive(Debug)]
@@ -158,19 +202,31 @@ mod tests {
         let mut hear = |answers: &mut Answers, now, largest| {
             answers.handle_feedback(&heard(&feedback, now, largest), 20, &mut code)
         };
-        let range = 0..10;
-        assert_eq!(hear(&mut answers, 0, 12), [range.clone()]);
-        assert_eq!(hear(&mut answers, 1, 13), [range.clone()], "it waits for the pacer");
+        let whole = vec![Range { start: 0, end: 10 }];
+        assert_eq!(hear(&mut answers, 0, 12), whole);
+        assert_eq!(hear(&mut answers, 1, 13), whole, "it waits for the pacer");
         let sent = |answers: &mut Answers, number| {
             answers.next_due(number, Time::from_millis(2)).map(|repair| repair.header.row)
         };
         assert_eq!([20, 21, 22].map(|number| sent(&mut answers, number)), [Some(1), Some(2), None]);
-        assert_eq!(hear(&mut answers, 50, 23), [range.clone()], "the last one may still come");
+        assert_eq!(hear(&mut answers, 50, 23), whole, "the last one may still come");
         assert!(!answers.is_due());
-        assert_eq!(hear(&mut answers, 51, 24), [range.clone()]);
+        assert_eq!(hear(&mut answers, 51, 24), whole);
         assert_eq!([25, 26, 27].map(|number| sent(&mut answers, number)), [Some(3), Some(4), None]);
-        assert_eq!(hear(&mut answers, 203, 24), [range], "or a probe timeout is over");
+        assert_eq!(hear(&mut answers, 203, 24), whole, "or a probe timeout is over");
         assert!(answers.is_due());
+    }
+
+    #[test]
+    fn source_packets_that_are_wanted_near_each_other_are_asked_for_together() {
+        let (mut answers, mut code) = (Answers::default(), Rateless { rows: 0 });
+        let want = |first, count| Wanted { first, count };
+        let deficits = vec![Deficit { first: 10, count: 10, missing: 1 }];
+        let wanted = vec![want(3, 2), want(7, 1), want(12, 1), want(600, 1)];
+        let feedback = Feedback { deficits, wanted, ..Feedback::default() };
+        let under_way = answers.handle_feedback(&heard(&feedback, 0, 700), 800, &mut code);
+        assert_eq!(under_way, [10..20, 3..8, 600..601]);
+        assert_eq!(answers.due.len(), 1 + 3 + 1);
     }
 
     #[test]

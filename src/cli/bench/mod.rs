@@ -19,7 +19,7 @@ pub(super) struct Bench {
 #[derive(Debug, Subcommand)]
 enum What {
     Codec(codec::Codec),
-    Strategy(strategy::Strategy),
+    Strategy(Box<strategy::Strategy>),
 }
 
 impl Bench {

@@ -1,9 +1,9 @@
 //! The adaptive code: as much redundancy as is worth its bytes, where the path needs it, when it helps.
 //!
 //! Repair packets are those of the sliding-window code ([`rlc`](super::rlc)); what is new is who decides
-//! on them. The code makes three decisions, all with one rule ([`plan`]: a repair packet is sent where
+//! on them. The code makes three decisions, all with one rule (`plan`: a repair packet is sent where
 //! what it adds to the chance of a frame in time is worth more than its bytes), from the losses and
-//! bursts in the receiver's reports ([`estimate`]):
+//! bursts in the receiver's reports (`estimate`):
 //!
 //! | when | what | the chance it adds counts |
 //! | --- | --- | --- |
@@ -120,7 +120,9 @@ struct Group {
     count: u16,
     /// The bytes of a repair packet over it.
     bytes: u16,
-    /// When a repair packet must leave to be in time.
+    /// When its first packet left.
+    since: Time,
+    /// When repair packets must begin to leave to be in time.
     last_call: Time,
     /// Repair packets over it that were sent.
     repairs: u16,
@@ -182,8 +184,14 @@ impl<S: Symbol> Encoder<S> for AdaptiveEncoder<S> {
     fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect<S> {
         self.window.push(meta.esi, symbol.clone());
         let last_call = self.last_call(now, meta.deadline);
-        let group =
-            self.open.get_or_insert(Group { first: meta.esi, count: 0, bytes: 0, last_call, repairs: 0 });
+        let group = self.open.get_or_insert(Group {
+            first: meta.esi,
+            count: 0,
+            bytes: 0,
+            since: now,
+            last_call,
+            repairs: 0,
+        });
         group.count += 1;
         group.bytes = group.bytes.max(meta.size.saturating_add(REPAIR_HEADERS));
         if meta.frame_end || group.count == GROUP_MAX {
@@ -234,10 +242,11 @@ impl<S: Symbol> Encoder<S> for AdaptiveEncoder<S> {
         }
         let bytes = self.groups.iter().map(|group| group.bytes).max().unwrap_or(REPAIR_HEADERS);
         let more = self.plan.repairs(count, 0, f64::from(bytes) * self.path.price() / self.worth);
-        // The receiver watches over these now.
-        self.groups.retain(|group| group.end() <= first || group.first > last);
-        let mut fresh = |_| self.window.repair(first, span as u16, DENSITY);
-        (0..count.saturating_add(more)).map_while(&mut fresh).collect()
+        let fresh = count.saturating_add(more);
+        for group in self.groups.iter_mut().filter(|group| group.first <= last && first < group.end()) {
+            group.repairs = group.repairs.saturating_add(fresh);
+        }
+        (0..fresh).map_while(|_| self.window.repair(first, span as u16, DENSITY)).collect()
     }
 
     fn handle_ack(&mut self, esi: u32) {
@@ -256,7 +265,11 @@ impl<S: Symbol> AdaptiveEncoder<S> {
 
     /// The open group is complete: what is worth sending at once?
     fn close(&mut self, now: Time) {
-        let Some(group) = self.open.take() else { return };
+        let Some(mut group) = self.open.take() else { return };
+        // All that it may need in the end takes its time to leave, as its own packets did.
+        let spacing = now.since(group.since) / u64::from(group.count);
+        let all = self.plan.repairs(group.count, 0, self.cost(&group));
+        group.last_call = now.max(group.last_call.saturating_sub(spacing * u64::from(all)));
         if self.groups.len() == GROUPS_MAX {
             self.groups.pop_front();
         }

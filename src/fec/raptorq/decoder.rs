@@ -13,7 +13,7 @@ use crate::record::{Malformed, RepairFate};
 use crate::time::Time;
 
 /// The most repair packets that wait for others, over all blocks; beyond it the oldest block is given
-/// up. As for [block codes](super::block).
+/// up. As for block codes.
 const HELD_MAX: usize = 8_192;
 
 /// The receiver's half.

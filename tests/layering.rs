@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "runner",
         &["impair", "transport", "tcp", "session", "traffic", "ledger", "measure", "drive", "scenario"],
     ),
-    ("lab", &["fec", "measure", "scenario", "runner"]),
+    ("lab", &["impair", "fec", "transport", "traffic", "measure", "scenario", "runner"]),
     ("report", &["measure", "scenario", "runner", "lab"]),
     ("cli", &["fec", "session", "measure", "scenario", "runner", "lab", "report"]),
 ];

@@ -5,6 +5,7 @@ use framehawk_sim::lab::recommend::{Answer, recommend};
 use framehawk_sim::lab::search::{Question, SearchError};
 use framehawk_sim::measure::statistics::SEEDS_MIN;
 use framehawk_sim::report::bench::table;
+use framehawk_sim::scenario::Draft;
 use framehawk_sim::scenario::quantity::Written;
 use framehawk_sim::time::Duration;
 
@@ -64,7 +65,7 @@ impl Recommend {
         let seeds: Vec<u64> = (first..=last).collect();
         match self.manner.conduct(|conduct| recommend(&question, &seeds, conduct))? {
             Ok(answer) => {
-                output::print(&self.text(&answer))?;
+                output::print(&self.text(&answer, &draft))?;
                 if !self.manner.quiet {
                     output::tell(&format!("reproduce: {}", self.command()));
                 }
@@ -80,15 +81,20 @@ impl Recommend {
     }
 
     /// Overrides that set the deadline of all that travels down.
-    fn deadlines(&self, draft: &framehawk_sim::scenario::Draft) -> Vec<String> {
+    fn deadlines(&self, draft: &Draft) -> Vec<String> {
         let Some(deadline) = self.deadline else { return Vec::new() };
         let names = draft.file.traffic.down.names();
         names.map(|name| format!("traffic.down.{name:?}.deadline={}", deadline.written())).collect()
     }
 
-    fn text(&self, answer: &Answer) -> String {
+    fn text(&self, answer: &Answer, draft: &Draft) -> String {
         let reason = wrapped(&answer.reason, 100);
-        let fragment = answer.strategy.to_text();
+        let mut strategy = answer.strategy.clone();
+        // To be pasted it needs a name that the scenario does not have yet.
+        while draft.file.contender.get(&strategy.name).is_some() {
+            strategy.name = format!("new-{}", strategy.name);
+        }
+        let fragment = strategy.to_text();
         if self.format == Format::Toml {
             let comment: String = reason.lines().map(|line| format!("# {line}\n")).collect();
             return format!("\n{comment}{fragment}");

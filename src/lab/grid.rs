@@ -21,6 +21,7 @@ use crate::scenario::{Contender, Draft, Lineup, Protocol, Scenario, parse_lineup
 use crate::time::Duration;
 use crate::units::Probability;
 
+use super::expected;
 use super::pareto::{self, Point};
 
 /// What cells differ in. Empty axes leave the base as it is.
@@ -100,6 +101,8 @@ pub struct CellOutcome {
     pub outcome: Outcome,
     /// For each strategy, whether it is on the Pareto front.
     pub front: Vec<bool>,
+    /// For each strategy, the share of source packets that should be lost for good by formula.
+    pub expected: Vec<Option<f64>>,
 }
 
 /// What came of a grid.
@@ -269,7 +272,10 @@ impl CellOutcome {
     fn new(cell: &Cell, outcome: Outcome) -> Self {
         let point = |one: &ContenderOutcome| Some(Point { gain: one.mean(GAIN)?, cost: one.mean(COST)? });
         let points: Vec<Option<Point>> = outcome.contenders.iter().map(point).collect();
-        Self { place: cell.place, deadline: cell.deadline, front: pareto::front(&points), outcome }
+        let scenario = &cell.scenario;
+        let expected = scenario.contenders.iter().map(|one| expected::residual(scenario, one)).collect();
+        let front = pareto::front(&points);
+        Self { place: cell.place, deadline: cell.deadline, front, expected, outcome }
     }
 }
 

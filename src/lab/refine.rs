@@ -13,8 +13,9 @@ use super::catalogue::Strategy;
 /// the best.
 const FACTORS: [f64; 4] = [0.5, 0.75, 1.5, 2.0];
 
-/// The prefix of the names of codes with retransmission.
+/// The prefixes of the names of codes with retransmission: of packets, and by fresh repair packets.
 const ARQ: &str = "arq-";
+const ARQ_2: &str = "arq2-";
 
 /// What is one step away from `strategy`; none of it is equal to it or to each other.
 pub fn neighbors(strategy: &Strategy) -> Vec<Strategy> {
@@ -71,7 +72,8 @@ fn with_other_retransmission(strategy: &Strategy) -> Option<Strategy> {
     let retransmits = udp.get("retransmit").is_some_and(|value| value.as_str() != Some("never"));
     let name = if retransmits {
         udp.remove("retransmit");
-        strategy.name.trim_start_matches(ARQ).to_owned()
+        udp.remove("answer");
+        without_retransmission(&strategy.name)
     } else {
         udp.insert("retransmit".to_owned(), Value::from("deadline"));
         format!("{ARQ}{}", strategy.name)
@@ -79,11 +81,20 @@ fn with_other_retransmission(strategy: &Strategy) -> Option<Strategy> {
     Some(Strategy { name, table })
 }
 
+fn without_retransmission(name: &str) -> String {
+    let code = name.strip_prefix(ARQ).or_else(|| name.strip_prefix(ARQ_2));
+    code.map_or_else(|| format!("{name}-alone"), str::to_owned)
+}
+
 /// The family's part of a name with the numbers of the table: `rs-10-3` becomes `rs-15-3`.
 fn name(old: &str, table: &Table) -> String {
-    let words = old.split('-').take_while(|word| !word.starts_with(|c: char| c.is_ascii_digit()));
+    let is_number = |word: &&str| word.chars().all(|c| c.is_ascii_digit() || matches!(c, 'x' | '_'));
+    let mut words: Vec<&str> = old.split('-').collect();
+    while words.last().is_some_and(is_number) {
+        words.pop();
+    }
     let numbers = parameters(table).into_iter().map(|number| number.to_string());
-    words.map(str::to_owned).chain(numbers).collect::<Vec<_>>().join("-")
+    words.into_iter().map(str::to_owned).chain(numbers).collect::<Vec<_>>().join("-")
 }
 
 /// The whole numbers of the code, in the order in which they are written.
@@ -132,10 +143,19 @@ mod tests {
     }
 
     #[test]
+    fn digits_in_a_family_name_stay() {
+        let found = neighbors(&strategy("xor-2d-10-5"));
+        assert!(found.iter().any(|one| one.name == "xor-2d-5-5"), "{found:?}");
+        assert!(neighbors(&strategy("xor-10x5")).iter().any(|one| one.name == "xor-5-20"));
+    }
+
+    #[test]
     fn retransmission_comes_and_goes() {
         let with = strategy("arq-rs-frame-20");
         let without = neighbors(&with).pop().unwrap();
         assert_eq!(without, strategy("rs-frame-20"));
+        assert_eq!(neighbors(&strategy("arq2-rs-frame-20")).pop().unwrap(), without);
+        assert_eq!(neighbors(&strategy("adaptive")).pop().unwrap().name, "adaptive-alone");
     }
 
     #[test]

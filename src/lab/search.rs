@@ -224,9 +224,9 @@ fn best_of_families<'t>(ranked: impl Iterator<Item = &'t Tried>) -> Vec<&'t Trie
     best
 }
 
-/// Whether the strategy has any error correction.
+/// Whether the strategy has any error correction; all presets have.
 pub fn has_code(strategy: &Strategy) -> bool {
-    udp(strategy, "fec").is_some_and(|fec| fec.as_str() != Some("none"))
+    udp(strategy, "fec").is_some_and(|fec| fec.as_str() != Some("none")) || udp(strategy, "preset").is_some()
 }
 
 /// Whether the strategy sends lost packets again.

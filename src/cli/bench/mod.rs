@@ -5,7 +5,6 @@ use clap::{Args, Subcommand};
 use super::{Exit, Failure};
 
 mod codec;
-mod cpu;
 mod list;
 mod strategy;
 mod timing;

@@ -12,8 +12,8 @@ use framehawk_sim::scenario::{Contender, Lineup, Protocol, parse};
 use framehawk_sim::time::Duration;
 use framehawk_sim::units::Probability;
 
-use super::cpu;
 use super::list::{List, bursts, durations, shares};
+use super::timing;
 use crate::cli::conduct::Manner;
 use crate::cli::selection::{find, seeds};
 use crate::cli::shell::quoted;
@@ -149,11 +149,15 @@ impl Strategy {
     }
 }
 
+/// The source packets of a frame whose processor time is measured, and how often it is.
+const FRAME: u32 = 8;
+const SAMPLES: usize = 9;
+
 /// The microseconds that each strategy's code takes a frame; none for TCP, which has no code.
 fn cpu_times(grid: &Grid) -> Vec<Option<f64>> {
     let strategies = grid.cells.first().map_or(&[][..], |cell| &cell.scenario.contenders);
     let time = |strategy: &Contender| match &strategy.protocol {
-        Protocol::Udp { scheme, .. } => Some(cpu::micros_per_frame(scheme)),
+        Protocol::Udp { scheme, .. } => Some(timing::cost(scheme, FRAME, SAMPLES).both_us()),
         Protocol::Tcp(_) => None,
     };
     strategies.iter().map(time).collect()

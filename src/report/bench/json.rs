@@ -56,6 +56,9 @@ pub struct StrategyReport {
     pub transport: String,
     /// Whether it is on the Pareto front of `frames_on_time_pct` against `repair_overhead_pct`.
     pub front: bool,
+    /// The `residual_loss_pct` that a formula gives, for full blocks and without pauses; null where there
+    /// is none.
+    pub theory_residual_loss_pct: Option<f64>,
     /// Each metric's mean over the seeds; null where it has none.
     pub metrics: ByMetric<Option<f64>>,
     /// The 95 % interval of each mean; null where it has none.
@@ -91,14 +94,14 @@ impl BenchReport {
 
 fn cell(cell: &CellOutcome) -> CellReport {
     let [loss_pct, burst, rtt_ms, deadline_ms] = axes(cell);
-    let strategies = cell.outcome.contenders.iter().zip(&cell.front);
+    let strategies = cell.outcome.contenders.iter().zip(cell.front.iter().zip(&cell.expected));
     CellReport {
         loss_pct,
         burst,
         rtt_ms,
         deadline_ms,
         seeds: cell.outcome.seeds.iter().map(u64::to_string).collect(),
-        strategies: strategies.map(|(one, front)| strategy(one, *front)).collect(),
+        strategies: strategies.map(|(one, (front, expected))| strategy(one, *front, *expected)).collect(),
     }
 }
 
@@ -115,11 +118,12 @@ pub(super) fn axes(cell: &CellOutcome) -> [Option<f64>; 4] {
     ]
 }
 
-fn strategy(outcome: &ContenderOutcome, front: bool) -> StrategyReport {
+fn strategy(outcome: &ContenderOutcome, front: bool, expected: Option<f64>) -> StrategyReport {
     StrategyReport {
         name: outcome.name.clone(),
         transport: outcome.transport.clone(),
         front,
+        theory_residual_loss_pct: expected.map(|share| share * 100.0),
         metrics: means(outcome),
         intervals: intervals(outcome),
         absent: absent(outcome),

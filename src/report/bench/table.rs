@@ -1,7 +1,7 @@
 //! A grid as tables for a terminal: one for each cell, a line for each strategy.
 
 use crate::lab::grid::{CellOutcome, GridOutcome, Place};
-use crate::report::layout::{BOLD, DIM, Decimals, Look, interval, lines, push, seeds, value};
+use crate::report::layout::{BOLD, DIM, Decimals, Look, digits, interval, lines, push, seeds, value};
 use crate::runner::ContenderOutcome;
 use crate::scenario::quantity::Written;
 use crate::time::Duration;
@@ -65,6 +65,7 @@ pub fn excerpt(cell: &CellOutcome, chosen: &[usize], look: Look) -> String {
     let mut part = cell.clone();
     part.outcome.contenders =
         chosen.iter().filter_map(|&one| cell.outcome.contenders.get(one).cloned()).collect();
+    part.expected = chosen.iter().filter_map(|&one| cell.expected.get(one).copied()).collect();
     part.front = chosen.iter().filter_map(|&one| cell.front.get(one).copied()).collect();
     rows(&part, None, look) + FRONT
 }
@@ -90,6 +91,7 @@ fn rows(cell: &CellOutcome, cpu: Option<&[Option<f64>]>, look: Look) -> String {
     let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut columns: Vec<Vec<String>> =
         COLUMNS.iter().map(|column| cells(column, strategies, look)).collect();
+    columns.insert(THEORY_AT, theory(&cell.expected, look));
     if let Some(cpu) = cpu {
         columns.push(timings(cpu, strategies.len(), look));
     }
@@ -113,6 +115,17 @@ fn cells(column: &Column, strategies: &[ContenderOutcome], look: Look) -> Vec<St
         draw(summary, 1.0, column.decimals, look)
     };
     column.headings.iter().map(|&heading| heading.to_owned()).chain(strategies.iter().map(cell)).collect()
+}
+
+/// Behind the column of what was measured.
+const THEORY_AT: usize = 5;
+
+/// What a formula says is lost, in percent.
+fn theory(expected: &[Option<f64>], look: Look) -> Vec<String> {
+    let dash = if look.unicode { "—" } else { "-" };
+    let cell =
+        |share: &Option<f64>| share.map_or(dash.to_owned(), |share| digits(share * 100.0, Decimals::Few));
+    ["in".to_owned(), "theory %".to_owned()].into_iter().chain(expected.iter().map(cell)).collect()
 }
 
 fn timings(cpu: &[Option<f64>], strategies: usize, look: Look) -> Vec<String> {

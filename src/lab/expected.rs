@@ -1,0 +1,103 @@
+//! What a strategy should leave by formula, to stand beside what was measured.
+//!
+//! The formulas ([`theory::residual`]) know the code and the channel, and neither pauses nor queues:
+//!
+//! | by formula | in a session |
+//! | --- | --- |
+//! | blocks of a number of packets are full | the pauses of a desktop close many of them short |
+//! | frames are as recorded | a lost part of the screen is sent again in a later frame |
+//! | a copy is so many packets behind | sooner where the sender pauses |
+//!
+//! So they agree to the digit on constant traffic, and nearly on a desktop. There is none for what has
+//! no closed form, for retransmission, and for losses that step by time and not by packet.
+
+use crate::fec::theory::{self, Channel};
+use crate::impair::config::{LinkConfig, LossFrom, LossModel};
+use crate::scenario::{Contender, Protocol, Scenario};
+use crate::traffic::WorkloadKind;
+use crate::transport::Retransmit;
+use crate::units::Probability;
+
+/// What the headers of a datagram take, and what repair symbols are longer than payloads, together.
+const HEADERS: u32 = 40;
+
+/// The share of source packets going down that are lost for good; none where there is no formula.
+pub fn residual(scenario: &Scenario, contender: &Contender) -> Option<f64> {
+    let Protocol::Udp { down, scheme, .. } = &contender.protocol else { return None };
+    if down.retransmit != Retransmit::Never {
+        return None;
+    }
+    let channel = channel(&scenario.path.down)?;
+    let frames = frames(scenario, u32::from(down.datagram).saturating_sub(HEADERS).max(1));
+    theory::residual(scheme, &channel, frames.as_deref())
+}
+
+/// The channel of a link on which nothing else loses packets, where it steps by packet.
+fn channel(link: &LinkConfig) -> Option<Channel> {
+    let alone = link.link_arq.is_none()
+        && link.outage.is_none()
+        && link.corrupt == Probability::ZERO
+        && link.duplicate == Probability::ZERO;
+    let model = match &link.loss {
+        None => return alone.then(|| Channel::independent(Probability::ZERO)),
+        Some(loss) if loss.from == LossFrom::Start => &loss.model,
+        Some(_) => return None,
+    };
+    let channel = match model {
+        LossModel::Iid(loss) => Channel::independent(*loss),
+        LossModel::GilbertElliott(chain) => Channel::gilbert_elliott(chain.p, chain.r, chain.good, chain.bad),
+        LossModel::Channel { .. } | LossModel::Trace(_) => return None,
+    };
+    alone.then_some(channel)
+}
+
+/// The numbers of packets of frames going down, of so many bytes each; none where they are not known
+/// beforehand.
+fn frames(scenario: &Scenario, payload: u32) -> Option<Vec<u16>> {
+    let packets = |bytes: u32| u16::try_from(bytes.div_ceil(payload)).ok();
+    match &scenario.traffic.down.as_ref()?.kind {
+        WorkloadKind::Trace(trace) => trace.frames().iter().map(|frame| packets(frame.bytes)).collect(),
+        WorkloadKind::Constant { size, .. } => packets(*size).map(|one| vec![one]),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::catalogue;
+    use crate::scenario::source::Sources;
+    use crate::scenario::{self, Lineup, built_in};
+
+    /// The residual loss of a strategy on the bench with these overrides.
+    fn expected(strategy: &str, sets: &[&str]) -> Option<f64> {
+        let base = built_in::find(built_in::SCENARIOS, "bench").unwrap();
+        let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+        let chosen = [strategy.to_owned()];
+        let lineup = Lineup { name: catalogue::NAME, text: catalogue::TEXT, chosen: &chosen };
+        let draft = scenario::parse_lineup(Sources::built_in(base.name, base.text), &sets, &lineup).unwrap();
+        let scenario = Scenario::new(&draft).unwrap();
+        residual(&scenario, &scenario.contenders[0])
+    }
+
+    #[test]
+    fn without_repair_it_is_the_loss_of_the_link() {
+        let loss = expected("none", &[]).unwrap();
+        assert!((loss - 0.02).abs() < 1e-12, "{loss}");
+    }
+
+    #[test]
+    fn with_blocks_it_is_the_binomial_law() {
+        // One of five packets may be lost: 0.05 × (1 − 0.95⁴).
+        let loss = expected("rs-4-1", &["path.down.loss.iid.rate=5%"]).unwrap();
+        assert!((loss - 0.05 * (1.0 - 0.95_f64.powi(4))).abs() < 1e-12, "{loss}");
+    }
+
+    #[test]
+    fn what_has_no_formula_has_none() {
+        assert_eq!(expected("retransmit", &[]), None);
+        assert_eq!(expected("adaptive", &[]), None);
+        assert_eq!(expected("none", &["path.down.link-arq={tries=3,interval=\"2ms\"}"]), None);
+        assert_eq!(expected("none", &["path.down.loss.iid={rate=\"1%\",from=\"established\"}"]), None);
+    }
+}

@@ -1,5 +1,7 @@
 //! Two ends and a path between them that does what a script says, in virtual time.
 
+mod redundancy;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

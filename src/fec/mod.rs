@@ -188,7 +188,8 @@ pub trait Encoder<S>: Debug + Send {
     fn handle_report(&mut self, _now: Time, _report: &LossReport) {}
 
     /// Fresh repair packets over the sources in `range`, for a receiver that misses `count` (hybrid ARQ,
-    /// type II). Ranges are those of [`Decoder::deficit`]. There may be more than were asked for, and
+    /// type II). Ranges are those of [`Decoder::deficit`], or the part of a frame in which source packets are
+    /// wanted. There may be more than were asked for, over a part of the range where the rest is forgotten, and
     /// none where the code cannot make any: then the source packets themselves are sent again.
     fn request_repair(&mut self, _now: Time, _range: RangeInclusive<u32>, _count: u16) -> Vec<Repair<S>> {
         Vec::new()

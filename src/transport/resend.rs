@@ -120,6 +120,11 @@ impl Resend {
         self.tries.insert(esi, Try::Sent { number, at });
     }
 
+    /// When a source packet is worth nothing any more; the end of time for one that is not remembered.
+    pub(super) fn deadline(&self, esi: u64) -> Time {
+        self.locate(esi).map_or(Time::NEVER, |place| self.frames[place].2.deadline)
+    }
+
     /// Whether something is due.
     pub(super) fn is_due(&self) -> bool {
         !self.due.is_empty()

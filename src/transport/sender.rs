@@ -137,7 +137,8 @@ impl Sender {
             {
                 return Some(packet);
             }
-            if let Some(answer) = self.answers.next_due(self.next_number, trace.now) {
+            let arrival = self.arrival_of_repeats(trace.now);
+            if let Some(answer) = self.answers.next_due(self.next_number, trace.now, arrival) {
                 return Some(self.stamp_data(trace.now, Body::Answer(answer)));
             }
             if let Some(repair) = self.repair.take() {
@@ -204,7 +205,9 @@ impl Sender {
                 tolerance: self.config.tolerance.packets,
                 timeout: self.timeout(),
             };
-            let answered = self.answers.handle_feedback(&heard, self.next_esi, &mut *self.encoder);
+            let deadline = |esi| self.resend.deadline(esi);
+            let encoder = &mut *self.encoder;
+            let answered = self.answers.handle_feedback(&heard, self.next_esi, deadline, encoder);
             self.resend.handle_feedback(&heard, self.next_esi, &answered);
         }
         Ok(())
@@ -261,15 +264,20 @@ impl Sender {
     }
 
     fn retransmit(&mut self, now: Time) -> Option<Packet> {
-        let arrival = match self.config.retransmit {
-            Retransmit::Deadline => now + self.one_way(),
-            Retransmit::Never | Retransmit::Always => Time::ZERO,
-        };
+        let arrival = self.arrival_of_repeats(now);
         let (esi, fragment, frame) = self.resend.next_due(arrival)?;
         let payload = filler::payload(self.flow, frame, &fragment);
         self.resend.sent(esi, self.next_number, now);
         let source = Source { esi: esi as u32, fragment, payload, riders: Vec::new() };
         Some(self.stamp_data(now, Body::Retransmission(source)))
+    }
+
+    /// When something sent again now arrives, where that matters; else the start of time.
+    fn arrival_of_repeats(&self, now: Time) -> Time {
+        match self.config.retransmit {
+            Retransmit::Deadline => now + self.one_way(),
+            Retransmit::Never | Retransmit::Always => Time::ZERO,
+        }
     }
 
     /// Cuts the next source packet from the queue, which is not empty; none where the code keeps it.

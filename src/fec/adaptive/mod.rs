@@ -84,6 +84,7 @@ impl Adaptive {
             path: Path::default(),
             window: WindowEncoder::new(RandomLinear, HELD_MAX),
             open: None,
+            bytes: REPAIR_HEADERS,
             groups: VecDeque::new(),
             protects: true,
             ready: VecDeque::new(),
@@ -106,6 +107,8 @@ pub(super) struct AdaptiveEncoder<S> {
     window: WindowEncoder<S, RandomLinear>,
     /// The group that is being sent.
     open: Option<Group>,
+    /// The bytes of a repair packet over the last group.
+    bytes: u16,
     /// Groups that wait for their last call, oldest first.
     groups: VecDeque<Group>,
     /// Whether the last group got repair packets at once.
@@ -235,18 +238,22 @@ impl<S: Symbol> Encoder<S> for AdaptiveEncoder<S> {
 
     fn request_repair(&mut self, _now: Time, range: RangeInclusive<u32>, count: u16) -> Vec<Repair<S>> {
         let held = self.window.held();
-        let (first, last) = (held.start.max(*range.start()), (held.end.wrapping_sub(1)).min(*range.end()));
-        let span = (last.wrapping_sub(first)).wrapping_add(1);
-        if held.is_empty() || first > last || span > u32::from(WINDOW_MAX) {
+        let first = held.start.max(*range.start());
+        let end = held.end.min(range.end().saturating_add(1));
+        if first >= end || end - first > u32::from(WINDOW_MAX) {
             return Vec::new();
         }
-        let bytes = self.groups.iter().map(|group| group.bytes).max().unwrap_or(REPAIR_HEADERS);
-        let more = self.plan.repairs(count, 0, f64::from(bytes) * self.path.price() / self.worth);
-        let fresh = count.saturating_add(more);
-        for group in self.groups.iter_mut().filter(|group| group.first <= last && first < group.end()) {
-            group.repairs = group.repairs.saturating_add(fresh);
+        let span = (end - first) as u16;
+        let overlaps = |group: &&mut Group| group.first < end && first < group.end();
+        let bytes = self.groups.iter_mut().filter(overlaps).map(|group| group.bytes).max();
+        let count = count.min(span);
+        let more = self.plan.repairs(count, 0, self.cost(bytes.unwrap_or(self.bytes)));
+        let fresh: Vec<Repair<S>> =
+            (0..count + more).map_while(|_| self.window.repair(first, span, DENSITY)).collect();
+        for group in self.groups.iter_mut().filter(overlaps) {
+            group.repairs = group.repairs.saturating_add(fresh.len() as u16);
         }
-        (0..fresh).map_while(|_| self.window.repair(first, span as u16, DENSITY)).collect()
+        fresh
     }
 
     fn handle_ack(&mut self, esi: u32) {
@@ -268,12 +275,15 @@ impl<S: Symbol> AdaptiveEncoder<S> {
         let Some(mut group) = self.open.take() else { return };
         // All that it may need in the end takes its time to leave, as its own packets did.
         let spacing = now.since(group.since) / u64::from(group.count);
-        let all = self.plan.repairs(group.count, 0, self.cost(&group));
+        let sources = self.sources(group.first, group.end());
+        let cost = self.cost(group.bytes);
+        let all = self.plan.repairs(sources, 0, cost);
         group.last_call = now.max(group.last_call.saturating_sub(spacing * u64::from(all)));
         if self.groups.len() == GROUPS_MAX {
             self.groups.pop_front();
         }
         self.groups.push_back(group);
+        self.bytes = group.bytes;
         let time = group.last_call.since(now);
         let rounds = self.path.rounds(time);
         let urgency = if time < REACTION {
@@ -285,7 +295,7 @@ impl<S: Symbol> AdaptiveEncoder<S> {
         } else {
             PATIENCE
         };
-        let repairs = self.plan.repairs(group.count, 0, self.cost(&group) / urgency);
+        let repairs = self.plan.repairs(sources, 0, cost / urgency);
         self.protects = repairs > 0;
         // Where the receiver can ask, windows end with the frame, so that it soon knows when to.
         let oldest = if rounds > 0 { self.groups.len() - 1 } else { self.reach(now) };
@@ -297,24 +307,29 @@ impl<S: Symbol> AdaptiveEncoder<S> {
         while let Some(place) = self.groups.iter().position(|group| group.last_call <= now) {
             let group = self.groups[place];
             let span = place..self.extent(place);
-            let sources: u32 = self.groups.range(span.clone()).map(|group| u32::from(group.count)).sum();
-            let cost = self.cost(&group);
-            let repairs = self.plan.repairs(sources.min(u32::from(WINDOW_MAX)) as u16, group.repairs, cost);
+            let sources = self.sources(group.first, self.groups[span.end - 1].end());
+            let repairs = self.plan.repairs(sources, group.repairs, self.cost(group.bytes));
             self.send(span, repairs);
             self.groups.remove(place);
         }
     }
 
-    /// What a repair packet over a group costs, as a share of what a frame is worth.
-    fn cost(&self, group: &Group) -> f64 {
-        f64::from(group.bytes) * self.path.price() / self.worth
+    /// How many of the source packets from `first` to before `end` the receiver may lack.
+    fn sources(&self, first: u32, end: u32) -> u16 {
+        let open = end.saturating_sub(first.max(self.window.held().start));
+        open.min(u32::from(WINDOW_MAX)) as u16
+    }
+
+    /// What a repair packet of so many bytes costs, as a share of what a frame is worth.
+    fn cost(&self, bytes: u16) -> f64 {
+        f64::from(bytes) * self.path.price() / self.worth
     }
 
     /// The oldest group before the newest that its repair packets can still help in time without
     /// becoming longer by it.
     fn reach(&self, now: Time) -> usize {
         let newest = self.groups.len() - 1;
-        let mut end = self.groups[newest].end();
+        let end = self.groups[newest].end();
         let mut first = newest;
         for place in (0..newest).rev() {
             let (group, after) = (self.groups[place], self.groups[first]);
@@ -322,7 +337,7 @@ impl<S: Symbol> AdaptiveEncoder<S> {
             if !fits || group.last_call < now || !alike(group.bytes, self.groups[newest].bytes) {
                 break;
             }
-            (first, end) = (place, end);
+            first = place;
         }
         first
     }
@@ -343,17 +358,18 @@ impl<S: Symbol> AdaptiveEncoder<S> {
         end
     }
 
-    /// Sends repair packets over a span of groups.
+    /// Sends repair packets over what is not acknowledged of a span of groups.
     fn send(&mut self, span: Range<usize>, repairs: u16) {
-        if repairs == 0 {
-            return;
-        }
         let (first, end) = (self.groups[span.start].first, self.groups[span.end - 1].end());
-        for group in self.groups.range_mut(span) {
-            group.repairs = group.repairs.saturating_add(repairs);
-        }
-        let mut fresh = |_| self.window.repair(first, end.wrapping_sub(first) as u16, DENSITY);
+        let sources = self.sources(first, end);
+        let first = end.saturating_sub(u32::from(sources));
+        let mut fresh = |_| self.window.repair(first, sources, DENSITY);
+        let before = self.ready.len();
         self.ready.extend((0..repairs).map_while(&mut fresh));
+        let made = (self.ready.len() - before) as u16;
+        for group in self.groups.range_mut(span) {
+            group.repairs = group.repairs.saturating_add(made);
+        }
     }
 }
 
@@ -398,3 +414,111 @@ const ROUND_FAILS: f64 = 0.03;
 
 /// A queue at which a byte costs twice, and from which on losses count as the queue's.
 const QUEUE_LONG: Duration = Duration::from_millis(40);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fec::conformance::meta;
+
+    /// A report of a round trip of 100 ms, in which `lost` of 200 packets were lost one by one.
+    fn report(lost: u32, retransmits: bool) -> LossReport {
+        LossReport {
+            expected: 200,
+            lost,
+            runs: [lost, 0, 0, 0, 0, 0, 0, 0],
+            round_trip: Some(Duration::from_millis(100)),
+            retransmits,
+            ..LossReport::default()
+        }
+    }
+
+    /// An encoder that has sent a frame of `packets` packets at one second, whose deadline is 150 ms later.
+    fn after_a_frame(lost: u32, retransmits: bool, packets: u32) -> AdaptiveEncoder<()> {
+        let mut encoder = Adaptive::default().encoder();
+        encoder.handle_report(Time::ZERO, &report(lost, retransmits));
+        for esi in 0..packets {
+            let frame_end = esi + 1 == packets;
+            let deadline = Time::from_millis(1_150);
+            let meta = SourceMeta { esi, frame_end, deadline, ..meta(0) };
+            encoder.push_source(Time::from_secs(1), &meta, &());
+        }
+        encoder
+    }
+
+    fn ready(encoder: &mut AdaptiveEncoder<()>) -> Vec<(u32, u16)> {
+        let all = std::iter::from_fn(|| encoder.poll_repair(Time::ZERO));
+        all.map(|Repair { header, .. }| (header.first, header.count)).collect()
+    }
+
+    #[test]
+    fn the_last_call_comes_half_a_round_trip_and_a_margin_before_the_deadline() {
+        let mut encoder = after_a_frame(10, false, 20);
+        let at_once = ready(&mut encoder).len();
+        let call = encoder.poll_timeout().unwrap();
+        assert_eq!(call, Time::from_millis(1_150 - 50).saturating_sub(MARGIN));
+        encoder.handle_timeout(call);
+        let at_last = ready(&mut encoder);
+        assert!(at_once < 3 && at_last.len() > 1, "{at_once}, then {}", at_last.len());
+        assert!(at_last.iter().all(|window| *window == (0, 20)));
+        assert_eq!(encoder.poll_timeout(), None);
+    }
+
+    #[test]
+    fn what_is_acknowledged_is_not_repaired_and_the_rest_of_its_frame_is() {
+        let mut encoder = after_a_frame(10, false, 20);
+        ready(&mut encoder);
+        encoder.handle_ack(4);
+        encoder.handle_timeout(encoder.poll_timeout().unwrap());
+        let windows = ready(&mut encoder);
+        assert!(!windows.is_empty() && windows.iter().all(|window| *window == (5, 15)), "{windows:?}");
+
+        let mut encoder = after_a_frame(10, false, 20);
+        encoder.handle_ack(19);
+        assert_eq!(encoder.poll_timeout(), None);
+    }
+
+    #[test]
+    fn no_loss_asks_for_no_repair() {
+        let mut encoder = after_a_frame(0, false, 20);
+        encoder.handle_report(Time::ZERO, &report(0, false));
+        encoder.handle_timeout(encoder.poll_timeout().unwrap());
+        assert_eq!(ready(&mut encoder), []);
+    }
+
+    #[test]
+    fn where_the_receiver_can_ask_less_is_sent_at_once() {
+        let short = |retransmits| {
+            let mut encoder = after_a_frame(40, retransmits, 1);
+            encoder.handle_report(
+                Time::ZERO,
+                &LossReport { round_trip: Some(Duration::from_millis(10)), ..report(40, retransmits) },
+            );
+            let meta = SourceMeta { esi: 1, frame_end: true, deadline: Time::from_millis(1_150), ..meta(0) };
+            ready(&mut encoder);
+            encoder.push_source(Time::from_secs(1), &meta, &());
+            ready(&mut encoder).len()
+        };
+        assert!(short(true) <= short(false), "{} and {}", short(true), short(false));
+    }
+
+    #[test]
+    fn a_request_is_answered_with_more_where_the_answers_may_be_lost_too() {
+        for (lost, least) in [(0, 3), (40, 4)] {
+            let mut encoder = after_a_frame(lost, true, 20);
+            encoder.handle_report(Time::ZERO, &report(lost, true));
+            let fresh = encoder.request_repair(Time::from_secs(1), 3..=12, 3);
+            assert!(fresh.len() >= least && fresh.len() < 30, "{} for {lost}", fresh.len());
+            assert!(fresh.iter().all(|repair| (repair.header.first, repair.header.count) == (3, 10)));
+        }
+        let mut encoder = after_a_frame(10, true, 20);
+        assert_eq!(encoder.request_repair(Time::ZERO, 30..=40, 3), [], "nothing was sent there");
+        assert!(encoder.request_repair(Time::ZERO, 0..=u32::MAX, u16::MAX).len() < 200);
+    }
+
+    #[test]
+    fn a_worth_out_of_its_range_is_refused() {
+        assert!(Adaptive::new(ByteSize::new(999)).is_err() && Adaptive::new(ByteSize::new(1_000)).is_ok());
+        assert!(Adaptive::new(ByteSize::new(100_000_001)).is_err());
+        assert!(Adaptive::new(ByteSize::new(u64::MAX)).is_err());
+    }
+}

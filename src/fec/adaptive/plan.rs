@@ -47,7 +47,9 @@ impl Plan {
     /// How many repair packets more for `sources` source packets, after `sent` of them, where one costs
     /// the share `cost` of what the frame is worth.
     pub(super) fn repairs(&mut self, sources: u16, sent: u16, cost: f64) -> u16 {
-        if self.channel.mean_loss() <= 0.0 || sources == 0 || cost >= 1.0 {
+        // Nothing is to gain, or so much was sent that hardly anything can be.
+        let enough = 2 * usize::from(sources) + MORE_MAX;
+        if self.channel.mean_loss() <= 0.0 || sources == 0 || cost >= 1.0 || usize::from(sent) > enough {
             return 0;
         }
         let octaves = libm::round(8.0 * libm::log2(cost.max(COST_LEAST)));

@@ -15,11 +15,8 @@ use crate::fec::theory::{self, Channel};
 use crate::impair::config::{LinkConfig, LossFrom, LossModel};
 use crate::scenario::{Contender, Protocol, Scenario};
 use crate::traffic::WorkloadKind;
-use crate::transport::Retransmit;
+use crate::transport::{self, Retransmit};
 use crate::units::Probability;
-
-/// What the headers of a datagram take, and what repair symbols are longer than payloads, together.
-const HEADERS: u32 = 40;
 
 /// The share of source packets going down that are lost for good; none where there is no formula.
 pub fn residual(scenario: &Scenario, contender: &Contender) -> Option<f64> {
@@ -28,7 +25,8 @@ pub fn residual(scenario: &Scenario, contender: &Contender) -> Option<f64> {
         return None;
     }
     let channel = channel(&scenario.path.down)?;
-    let frames = frames(scenario, u32::from(down.datagram).saturating_sub(HEADERS).max(1));
+    let payload = transport::payload_max(down.datagram, &*scheme.encoder());
+    let frames = frames(scenario, payload as u32);
     theory::residual(scheme, &channel, frames.as_deref())
 }
 
@@ -91,6 +89,19 @@ mod tests {
         // One of five packets may be lost: 0.05 × (1 − 0.95⁴).
         let loss = expected("rs-4-1", &["path.down.loss.iid.rate=5%"]).unwrap();
         assert!((loss - 0.05 * (1.0 - 0.95_f64.powi(4))).abs() < 1e-12, "{loss}");
+    }
+
+    #[test]
+    fn frames_are_cut_as_the_transport_cuts_them() {
+        // Of 1,200 bytes IP and UDP take 28, and the headers of a parity packet 47, so that 1,126 bytes are
+        // two packets: a block of three with its parity packet instead of one of two.
+        let residual = |bytes: u32| {
+            let frames = format!("traffic.down.screen={{constant={{rate=\"30Hz\",size=\"{bytes}B\"}}}}");
+            expected("rs-frame-20", &["path.down.loss.iid.rate=5%", &frames]).unwrap()
+        };
+        let one_of = |n: i32| 0.05 * (1.0 - 0.95_f64.powi(n - 1));
+        let (one, two) = (residual(1_125), residual(1_126));
+        assert!((one - one_of(2)).abs() < 1e-12 && (two - one_of(3)).abs() < 1e-12, "{one} {two}");
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! Whether a linear code recovers a packet depends on which packets arrived and never on what is in
 //! them, so encoder and decoder work with symbols of type `()` and everything else as in a session.
 //! Time is counted in slots at a constant rate of the channel: every source packet and every repair
-//! packet takes one, the sender always has a next one, and a packet that is recovered more than so many
-//! slots after its own counts as lost. Timers do not run: blocks are closed by count or by frame.
+//! packet takes one, save those that ride in a source packet's datagram; the sender always has a next
+//! one, and a packet that is recovered more than so many slots after its own counts as lost. Timers do not
+//! run: blocks are closed by count or by frame.
 //!
 //! **Intervals.** Losses after repair come in clumps, since a block that fails loses several packets
 //! and bursts hit several blocks, so they are not independent trials. The packets are sent in batches
@@ -66,7 +67,8 @@ pub struct Residual {
     pub lost_on_wire: u64,
     /// Those that did not arrive and were not recovered in time.
     pub lost: u64,
-    /// Repair packets sent for each source packet.
+    /// Repair packets sent for each source packet, those that ride in source packets' datagrams (in-band
+    /// redundancy) like any others: what counts is bytes.
     pub overhead: f64,
     /// How many slots after its own a packet that was recovered in time was so, on average; none where
     /// none was.
@@ -182,7 +184,10 @@ impl<'a> Batch<'a> {
         let meta = SourceMeta { esi, frame, frame_end, priority, deadline, size: SIZE };
         let protect = self.encoder.push_source(Time::ZERO, &meta, &());
         let arrives = match &protect {
-            Protect::Send(_) => !self.next_slot(),
+            Protect::Send(riders) => {
+                self.counts.repairs += riders.len() as u64;
+                !self.next_slot()
+            }
             Protect::Hold => false,
         };
         if !arrives {
@@ -377,6 +382,7 @@ fn wilson(share: f64, trials: f64) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fec::red::Red;
     use crate::fec::reed_solomon::{PerFrame, PerPackets};
     use crate::fec::theory;
     use crate::fec::xor::Xor;
@@ -475,6 +481,18 @@ mod tests {
         assert_eq!(by_deadline[0], lost(0).lost_on_wire, "nothing is recovered in its own slot");
         assert!(by_deadline[..5].windows(2).all(|pair| pair[0] > pair[1]), "{by_deadline:?}");
         assert_eq!(by_deadline[4], by_deadline[5], "the parity packet is four slots away at most");
+    }
+
+    #[test]
+    fn copies_that_ride_in_source_packets_are_overhead_and_take_no_slots() {
+        let scheme = Scheme::Red(Red::new(2).unwrap());
+        let measured = |slots| sweep(&scheme, &independent(0.1), &plan(64_000, slots), Seed(1)).unwrap();
+        // The first two packets of a batch of 2,000 have three copies less to carry.
+        let overhead = measured(2).overhead;
+        assert!((1.998..2.0).contains(&overhead), "{overhead}");
+        // The second copy rides two source packets behind, and nothing is between them.
+        assert_eq!(measured(2).lost, measured(20).lost);
+        assert!(measured(1).lost > measured(2).lost);
     }
 
     #[test]

@@ -108,8 +108,8 @@ impl<'a> Search<'a> {
     }
 
     /// Those worth measuring again: the plain ones that every answer is compared with, the best of each
-    /// family within the budget, those next to them, and the cheapest beyond the budget that reaches the
-    /// target.
+    /// family within the budget, those next to them, and of the others the cheapest beyond the budget that
+    /// reaches the target. Each is there once.
     pub fn finalists(&self) -> Vec<Tried> {
         let ranked = self.ranked();
         let plain = self.tried.iter().filter(|one| !has_code(&one.strategy));
@@ -117,15 +117,17 @@ impl<'a> Search<'a> {
         let mut finalists: Vec<&Tried> = plain.collect();
         let room = finalists.len() + FINALISTS;
         for one in best_of_families(affordable()).into_iter().take(FINALISTS / 2).chain(affordable()) {
-            if finalists.len() < room && !finalists.iter().any(|other| other.strategy == one.strategy) {
+            if finalists.len() < room && !contains(&finalists, one) {
                 finalists.push(one);
             }
         }
-        let beyond = self
-            .tried
-            .iter()
-            .filter(|one| one.cost > self.question.budget && self.question.reached_by(one.gain));
-        finalists.extend(beyond.min_by(|a, b| a.cost.total_cmp(&b.cost)));
+        // A plain strategy may be beyond a small budget, too.
+        let beyond = self.tried.iter().filter(|one| {
+            let dear = one.cost > self.question.budget && self.question.reached_by(one.gain);
+            dear && !contains(&finalists, one)
+        });
+        let cheapest = beyond.min_by(|a, b| a.cost.total_cmp(&b.cost));
+        finalists.extend(cheapest);
         finalists.into_iter().cloned().collect()
     }
 
@@ -211,6 +213,10 @@ impl<'a> Search<'a> {
     }
 }
 
+fn contains(finalists: &[&Tried], one: &Tried) -> bool {
+    finalists.iter().any(|other| other.strategy == one.strategy)
+}
+
 /// The first of each family, in their order.
 fn best_of_families<'t>(ranked: impl Iterator<Item = &'t Tried>) -> Vec<&'t Tried> {
     let (mut shapes, mut best) = (Vec::new(), Vec::new());
@@ -248,5 +254,60 @@ struct Onwards<'a> {
 impl Progress for Onwards<'_> {
     fn advance(&self, done: usize, all: usize) {
         self.whole.advance(self.done + done, self.done + all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::scenario::built_in;
+
+    /// What a strategy of the catalogue is said to have given and cost.
+    fn tried(name: &str, gain: f64, cost: f64) -> Tried {
+        let strategies = catalogue::strategies();
+        let family = strategies.iter().position(|one| one.name == name).unwrap();
+        let strategy = strategies[family].clone();
+        let complexity = (has_code(&strategy) && retransmits(&strategy), family);
+        Tried { strategy, complexity, gain, cost }
+    }
+
+    /// The finalists among these within a budget; they are also found to be a lineup of the bench.
+    fn finalists(tried: Vec<Tried>, budget: f64) -> Vec<String> {
+        let base = built_in::find(built_in::SCENARIOS, "bench").unwrap();
+        let sources = Sources::built_in(base.name, base.text);
+        let question = Question { sources: &sources, sets: &[], budget, target: 99.5 };
+        let (cancelled, progress) = (AtomicBool::new(false), Nobody);
+        let conduct = Conduct { threads: None, cancelled: &cancelled, progress: &progress };
+        let search = Search { question: &question, conduct, seeds: &[], tried, done: 0 };
+        let finalists = search.finalists();
+        let names: Vec<String> = finalists.iter().map(|one| one.strategy.name.clone()).collect();
+        let text: String = finalists.iter().map(|one| one.strategy.to_text()).collect();
+        let lineup = Lineup { name: catalogue::NAME, text: &text, chosen: &names };
+        parse_lineup(sources.clone(), &[], &lineup).unwrap_or_else(|problems| panic!("{problems}"));
+        names
+    }
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl Progress for Nobody {
+        fn advance(&self, _done: usize, _all: usize) {}
+    }
+
+    #[test]
+    fn a_plain_strategy_beyond_a_small_budget_is_a_finalist_once() {
+        let all = || {
+            vec![
+                tried("none", 60.0, 0.0),
+                tried("retransmit", 99.9, 5.0),
+                tried("rs-10-3", 99.8, 30.0),
+                tried("repeat", 99.9, 100.0),
+            ]
+        };
+        assert_eq!(finalists(all(), 1.0), ["none", "retransmit", "rs-10-3"]);
+        assert_eq!(finalists(all(), 50.0), ["none", "retransmit", "rs-10-3", "repeat"]);
+        assert_eq!(finalists(all().into_iter().take(2).collect(), 1.0), ["none", "retransmit"]);
     }
 }

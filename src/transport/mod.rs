@@ -53,6 +53,7 @@ mod window;
 mod tests;
 
 pub use packet::Packet;
+pub use sender::payload_max;
 
 use packet::Body;
 use rate::Rate;

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::endpoint::{Flow, Wire};
-use crate::fec::{Encoder, Flush, LossReport, Overhead, Protect, Repair, SourceMeta};
+use crate::fec::{Encoder, Flush, LossReport, Protect, Repair, SourceMeta};
 use crate::frame::{Frame, FrameId};
 use crate::record::{Event, Malformed};
 use crate::time::{Duration, Time};
@@ -78,14 +78,12 @@ struct Unanswered {
 
 impl Sender {
     pub(super) fn new(flow: Flow, config: &Config, encoder: Box<dyn Encoder<Bytes>>) -> Self {
-        let coded = encoder.needs_symbols();
-        let overhead = encoder.overhead();
-        let payload_max = payload_max(config.datagram, coded, overhead);
+        let payload_max = payload_max(config.datagram, &*encoder);
         Self {
             flow,
             config: *config,
+            coded: encoder.needs_symbols(),
             encoder,
-            coded,
             repair: None,
             queue: Queue::new(payload_max as u32),
             resend: Resend::default(),
@@ -411,15 +409,19 @@ impl Sender {
     }
 }
 
-/// The longest payload of a packet, so that source packets with their riders and repair packets fit the
-/// datagram.
-fn payload_max(datagram: u16, coded: bool, overhead: Overhead) -> usize {
+/// The longest payload of a packet in bytes, so that source packets with their riders and repair packets
+/// of this code fit a UDP payload of `datagram` bytes. A frame is cut into as few packets as this allows.
+///
+/// It is never less than room for the head of a frame, so that too small a datagram becomes larger than
+/// configured.
+pub fn payload_max(datagram: u16, encoder: &dyn Encoder<Bytes>) -> usize {
+    let overhead = encoder.overhead();
     let unit = Fragment::LEN + usize::from(overhead.repair);
     let (riders, rider) = (usize::from(overhead.copies), RIDER_OVERHEAD + unit);
     let space = |headers: usize| usize::from(datagram).saturating_sub(headers);
     let of_source = space(Source::HEADER_LEN + riders * rider) / (1 + riders);
     let of_repair = space(Header::LEN + REPAIR_HEADER_LEN + unit);
-    let payload = if coded { of_source.min(of_repair) } else { of_source };
+    let payload = if encoder.needs_symbols() { of_source.min(of_repair) } else { of_source };
     payload.max(PAYLOAD_LEAST)
 }
 

@@ -18,6 +18,7 @@
 use super::block::BlockDecoder;
 use super::rule::{self, LossWindows, Open, Rule, RuledEncoder, Window};
 use super::{LossReport, Symbol};
+use crate::frame::Priority;
 use crate::time::{Duration, Time};
 use crate::units::{Bitrate, Probability};
 
@@ -111,11 +112,22 @@ impl Rule for Switch {
     }
 
     fn frame_over(&mut self, _now: Time, _open: &Open) -> Option<u8> {
-        Some(self.on.map_or(0, |on| on.percent))
+        Some(self.percent())
+    }
+
+    fn share(&self, _class: Priority) -> u8 {
+        self.percent()
     }
 
     fn protects(&self) -> bool {
-        self.on.is_some_and(|on| on.percent > 0)
+        self.percent() > 0
+    }
+}
+
+impl Switch {
+    /// Repair packets for each hundred source packets.
+    fn percent(&self) -> u8 {
+        self.on.map_or(0, |on| on.percent)
     }
 }
 

@@ -24,6 +24,10 @@ pub(super) trait Rule: Debug + Send + 'static {
     /// where they wait for the next frame to be protected with it.
     fn frame_over(&mut self, now: Time, open: &Open) -> Option<u8>;
 
+    /// How many repair packets open packets of at most this class get for each hundred, rounded up, where
+    /// they can wait no longer.
+    fn share(&self, class: Priority) -> u8;
+
     /// Whether frames get repair packets now.
     fn protects(&self) -> bool;
 }
@@ -61,16 +65,21 @@ impl<S: Symbol, R: Rule> RuledEncoder<S, R> {
         Self { rule, blocks, open: Open::default(), frame: FrameId::default() }
     }
 
-    /// The last frame is over; `last` where nothing follows that the open packets could wait for.
-    fn end_frame(&mut self, now: Time, last: bool) {
+    /// The last frame is over.
+    fn end_frame(&mut self, now: Time) {
         self.open.frames += 1;
         let percent = self.rule.frame_over(now, &self.open);
         (self.open.of_last, self.open.bytes_of_last) = (0, 0);
-        if let Some(percent) = percent.or(last.then_some(0)) {
-            self.blocks.set_protection(percent, 0);
-            self.blocks.flush(now, Flush::FrameEnd);
-            self.open = Open::default();
+        if let Some(percent) = percent {
+            self.close(now, percent);
         }
+    }
+
+    /// Protects the open packets with so many repair packets for each hundred.
+    fn close(&mut self, now: Time, percent: u8) {
+        self.blocks.set_protection(percent, 0);
+        self.blocks.flush(now, Flush::FrameEnd);
+        self.open = Open::default();
     }
 }
 
@@ -96,7 +105,7 @@ impl<S: Symbol, R: Rule> Encoder<S> for RuledEncoder<S, R> {
     fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect<S> {
         // A frame that was given up half way has no last packet.
         if self.open.of_last > 0 && meta.frame != self.frame {
-            self.end_frame(now, false);
+            self.end_frame(now);
         }
         self.frame = meta.frame;
         self.open.packets += 1;
@@ -106,7 +115,7 @@ impl<S: Symbol, R: Rule> Encoder<S> for RuledEncoder<S, R> {
         let endless = SourceMeta { frame: FrameId::default(), frame_end: false, ..*meta };
         let protect = self.blocks.push_source(now, &endless, symbol);
         if meta.frame_end {
-            self.end_frame(now, false);
+            self.end_frame(now);
         }
         protect
     }
@@ -115,10 +124,17 @@ impl<S: Symbol, R: Rule> Encoder<S> for RuledEncoder<S, R> {
         self.blocks.poll_repair(now)
     }
 
-    /// The end of a frame was seen in its last packet.
+    /// The end of a frame was seen in its last packet. Between frames there is none that could be over,
+    /// only packets of earlier ones that wait.
     fn flush(&mut self, now: Time, why: Flush) {
-        if why == Flush::Shutdown && self.open.packets > 0 {
-            self.end_frame(now, true);
+        if why == Flush::FrameEnd {
+            return;
+        }
+        if self.open.of_last > 0 {
+            self.end_frame(now);
+        }
+        if self.open.packets > 0 {
+            self.close(now, self.rule.share(self.open.class));
         }
     }
 
@@ -199,6 +215,10 @@ mod tests {
             (open.frames == 2).then_some(50)
         }
 
+        fn share(&self, _class: Priority) -> u8 {
+            50
+        }
+
         fn protects(&self) -> bool {
             true
         }
@@ -242,10 +262,24 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_session_leaves_nothing_open() {
+    fn a_flush_between_frames_protects_what_waits_and_counts_no_frame() {
         let mut encoder = RuledEncoder::<(), _>::new(Pairs(Vec::new()));
         encoder.push_source(Time::ZERO, &meta(0), &());
+        assert_eq!((ready(&mut encoder), encoder.rule.0.len()), (vec![], 1), "the first frame waits");
         encoder.flush(Time::ZERO, Flush::Shutdown);
+        encoder.flush(Time::ZERO, Flush::Shutdown);
+        assert_eq!((ready(&mut encoder), encoder.rule.0.len()), (vec![(0, 1, 1)], 1));
+        assert_eq!(encoder.open, Open::default());
+    }
+
+    #[test]
+    fn a_flush_within_a_frame_ends_it_and_protects_it() {
+        let mut encoder = RuledEncoder::<(), _>::new(Pairs(Vec::new()));
+        let frame = |esi| SourceMeta { frame_end: false, ..meta(esi) };
+        (1..3).for_each(|esi| drop(encoder.push_source(Time::ZERO, &frame(esi), &())));
+        encoder.flush(Time::ZERO, Flush::Shutdown);
+        assert_eq!(encoder.rule.0.iter().map(|open| open.of_last).collect::<Vec<_>>(), [2]);
+        assert_eq!(ready(&mut encoder), [(1, 2, 1)]);
         assert_eq!(encoder.open, Open::default());
     }
 

@@ -10,12 +10,14 @@
 //! WebRTC, which gives key frames twice the protection of others.
 //!
 //! The row of a repair packet has 14 bits for the code's own row or key; the two above them are the
-//! class. A code that counts its keys on and on is started afresh in time, so that they stay below that.
+//! class. A code that counts its keys on and on is started afresh in time, so that they stay below that,
+//! and is handed the last report.
 //!
 //! | here | elsewhere |
 //! | --- | --- |
 //! | classes are of whole packets | RFC 5109 protects the front of a packet better than its end |
 //! | a class ends what the other one has open | separate streams have one block open each |
+//! | a code that is started afresh knows no packets before, so that requests for them get nothing, and of losses only the last report: memories of several reports begin anew | separate streams have wider counters that wrap around |
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -86,6 +88,7 @@ impl Unequal {
             codes: self.codes.iter().map(|scheme| Class { code: scheme.encoder(), worn: false }).collect(),
             runs: VecDeque::new(),
             ready: VecDeque::new(),
+            report: None,
         }
     }
 
@@ -119,6 +122,8 @@ pub(super) struct UnequalEncoder<S> {
     runs: VecDeque<(u32, usize)>,
     /// What codes left that were started afresh.
     ready: VecDeque<Repair<S>>,
+    /// The last report, for codes that are started afresh.
+    report: Option<LossReport>,
 }
 
 /// The code of a class.
@@ -170,6 +175,9 @@ impl<S: Symbol> UnequalEncoder<S> {
         class.code.flush(now, Flush::Shutdown);
         self.ready.extend(std::iter::from_fn(|| class.poll(now, tag)));
         *class = Class { code: self.schemes[tag].encoder(), worn: false };
+        if let Some(report) = &self.report {
+            class.code.handle_report(now, report);
+        }
     }
 }
 
@@ -229,6 +237,7 @@ impl<S: Symbol> Encoder<S> for UnequalEncoder<S> {
     }
 
     fn handle_report(&mut self, now: Time, report: &LossReport) {
+        self.report = Some(*report);
         self.codes.iter_mut().for_each(|class| class.code.handle_report(now, report));
     }
 
@@ -459,6 +468,45 @@ mod tests {
         push(&mut encoder, 1..2, Priority::Delta);
         assert_eq!(ready(&mut encoder), [(0, 1, 1, 0)]);
         assert_eq!(encoder.request_repair(Time::ZERO, 0..=0, 1), [], "the fresh one knows nothing of it");
+    }
+
+    #[test]
+    fn a_code_that_is_started_afresh_is_handed_the_last_report() {
+        let adaptive = Scheme::Adaptive(crate::fec::adaptive::Adaptive::default());
+        let lossy = LossReport {
+            expected: 1_000,
+            lost: 200,
+            runs: [200, 0, 0, 0, 0, 0, 0, 0],
+            ..LossReport::default()
+        };
+        // How many repair packets a frame of ten packets gets by the end of the session.
+        let frame = |encoder: &mut dyn Encoder<()>, esis: std::ops::Range<u32>| {
+            for esi in esis.clone() {
+                let meta =
+                    SourceMeta { frame_end: esi + 1 == esis.end, priority: Priority::Delta, ..meta(esi) };
+                encoder.push_source(Time::ZERO, &meta, &());
+            }
+            encoder.flush(Time::ZERO, Flush::Shutdown);
+            std::iter::from_fn(|| encoder.poll_repair(Time::ZERO)).count()
+        };
+        let plain = |report: &LossReport| {
+            let mut encoder = adaptive.encoder::<()>();
+            encoder.handle_report(Time::ZERO, report);
+            frame(&mut *encoder, 0..10)
+        };
+        assert!(plain(&lossy) > plain(&LossReport::default()), "the report matters");
+
+        let unequal = Unequal::new(adaptive.clone(), Scheme::None, Scheme::None).unwrap();
+        let mut encoder = unequal.encoder::<()>();
+        encoder.handle_report(Time::ZERO, &lossy);
+        push(&mut encoder, 0..1, Priority::Delta);
+        while !encoder.codes[0].worn {
+            assert_ne!(encoder.request_repair(Time::ZERO, 0..=0, 1), []);
+        }
+        encoder.flush(Time::ZERO, Flush::Shutdown);
+        ready(&mut encoder);
+        assert_eq!(frame(&mut encoder, 1..11), plain(&lossy));
+        assert!(!encoder.codes[0].worn, "it is a fresh one");
     }
 
     #[test]

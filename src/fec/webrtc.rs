@@ -93,6 +93,10 @@ impl Rule for WebRtc {
         closes.then_some(percent as u8)
     }
 
+    fn share(&self, class: Priority) -> u8 {
+        self.percent(class) as u8
+    }
+
     fn protects(&self) -> bool {
         self.percent(Priority::Delta) > 0.0
     }
@@ -175,6 +179,10 @@ fn place(points: &[f64], value: f64) -> (usize, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fec::conformance::meta;
+    use crate::fec::unequal::Unequal;
+    use crate::fec::{Encoder, Scheme, SourceMeta};
+    use crate::frame::FrameId;
 
     /// The rule after ten seconds of this loss and round trip, with frames of `packets` of 1200 bytes, the
     /// last one half full, 33 ms apart.
@@ -246,6 +254,35 @@ mod tests {
         let mut hasty = rule(1, 20, 2);
         assert_eq!(hasty.frame_over(Time::from_millis(9_900), &open(1, 2)), Some(25));
         assert_eq!(rule(1, 500, 2).frames_max(), FRAMES_MAX);
+    }
+
+    #[test]
+    fn protection_stays_on_where_input_closes_each_frame_that_waits() {
+        // Key strokes between frames of two packets, each of which would wait for the next one.
+        let code = Unequal::new(Scheme::WebRtc, Scheme::None, Scheme::None).unwrap();
+        let mut encoder = code.encoder::<()>();
+        for second in 0..=1 {
+            let report = LossReport {
+                expected: 1_000,
+                lost: 10,
+                round_trip: Some(Duration::from_millis(100)),
+                ..LossReport::default()
+            };
+            encoder.handle_report(Time::from_secs(second), &report);
+        }
+        let mut repairs = Vec::new();
+        for frame in 0..300 {
+            let now = Time::from_millis(1_000 + u64::from(frame) * 33);
+            for packet in 0..3 {
+                let priority = if packet == 2 { Priority::Input } else { Priority::Delta };
+                let (esi, frame_end) = (3 * frame + packet, packet > 0);
+                let frame = FrameId(2 * frame + packet / 2);
+                let meta = SourceMeta { esi, frame, frame_end, priority, size: 1_200, ..meta(0) };
+                encoder.push_source(now + Duration::from_millis(u64::from(packet) * 5), &meta, &());
+            }
+            repairs.push(std::iter::from_fn(|| encoder.poll_repair(now)).count());
+        }
+        assert_eq!(repairs, [1; 300], "25 % of two packets, rounded up");
     }
 
     #[test]

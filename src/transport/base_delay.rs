@@ -8,8 +8,10 @@ use crate::time::{Duration, Time};
 /// The least relative one-way delay of the last ten seconds.
 #[derive(Debug, Default)]
 pub(super) struct BaseDelay {
-    /// The least delay of each of the last seconds that had samples, relative to `zero`, newest last.
+    /// The least delay of each of the last ten seconds, relative to `zero`, newest last; none for seconds
+    /// without samples.
     least: [Option<i32>; SECONDS],
+    /// The second of the last sample.
     second: u64,
     /// The first sample, which all others are relative to, so that they do not wrap.
     zero: Option<u32>,
@@ -22,11 +24,10 @@ impl BaseDelay {
         let zero = *self.zero.get_or_insert(delay);
         let delay = delay.wrapping_sub(zero) as i32;
         let second = now.as_nanos() / 1_000_000_000;
-        if second != self.second {
-            self.second = second;
-            self.least.rotate_left(1);
-            self.least[SECONDS - 1] = None;
-        }
+        let passed = second.saturating_sub(self.second).min(SECONDS as u64) as usize;
+        self.second = second;
+        self.least.rotate_left(passed);
+        self.least[SECONDS - passed..].fill(None);
         let newest = &mut self.least[SECONDS - 1];
         *newest = Some(newest.map_or(delay, |least| least.min(delay)));
         let base = self.least.iter().flatten().min().copied().unwrap_or(delay);
@@ -52,5 +53,16 @@ mod tests {
         assert_eq!(queue(3, u32::MAX - 999), 1_000);
         (4..12).for_each(|second| assert_eq!(queue(second, 4_000), 6_000));
         assert_eq!([12, 13].map(|second| queue(second, 4_000)), [5_000, 0], "the least ones fall out");
+    }
+
+    #[test]
+    fn seconds_without_samples_are_seconds_too() {
+        let mut base = BaseDelay::default();
+        let mut queue = |second, delay| base.queue(Time::from_secs(second), delay).as_micros();
+        // A sample every five seconds, as from a receiver that reports so seldom.
+        assert_eq!([100, 105].map(|second| queue(second, 1_000 * (second as u32 - 99))), [0, 5_000]);
+        assert_eq!(queue(110, 8_000), 2_000, "that of ten seconds ago counts no more");
+        assert_eq!(queue(119, 9_000), 1_000, "that of nine seconds ago does");
+        assert_eq!(queue(500, 50_000), 0, "after a long silence there is nothing to compare with");
     }
 }

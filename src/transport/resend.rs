@@ -70,13 +70,14 @@ impl Resend {
             self.forget(floor);
         }
         let oldest = self.frames.front().map_or(next, |(first, ..)| *first);
-        for wanted in &heard.feedback.wanted {
-            let Some(first) = expand(wanted.first, next) else { continue };
-            let end = first.saturating_add(u64::from(wanted.count)).min(next);
-            for esi in first.max(oldest)..end {
-                if !answered.iter().any(|range| range.contains(&esi)) {
-                    self.want(esi, heard);
-                }
+        let ranges = heard.feedback.wanted.iter().filter_map(|wanted| {
+            let first = expand(wanted.first, next)?;
+            Some(first.max(oldest)..next.min(first.saturating_add(u64::from(wanted.count))))
+        });
+        // Nobody can miss more than is remembered, however often it is named.
+        for esi in ranges.flatten().take(WINDOW as usize) {
+            if !answered.iter().any(|range| range.contains(&esi)) {
+                self.want(esi, heard);
             }
         }
     }

@@ -21,8 +21,8 @@ use crate::scenario::{Contender, Draft, Lineup, Protocol, Scenario, parse_lineup
 use crate::time::Duration;
 use crate::units::Probability;
 
-use super::expected;
 use super::pareto::{self, Point};
+use super::{expected, rank};
 
 /// What cells differ in. Empty axes leave the base as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -103,6 +103,8 @@ pub struct CellOutcome {
     pub front: Vec<bool>,
     /// For each strategy, the share of source packets that should be lost for good by formula.
     pub expected: Vec<Option<f64>>,
+    /// For each strategy, what a sweep of its code alone came to; nothing where no sweep was made.
+    pub swept: Vec<Option<rank::Residual>>,
 }
 
 /// What came of a grid.
@@ -222,6 +224,16 @@ impl Grid {
     }
 }
 
+impl GridOutcome {
+    /// Sweeps the codes of `grid`, of which this came, alone over `packets` source packets in each cell.
+    pub fn sweep(&mut self, grid: &Grid, packets: u32) {
+        for (outcome, Cell { scenario, .. }) in self.cells.iter_mut().zip(&grid.cells) {
+            let sweep = |one| expected::swept(scenario, one, packets);
+            outcome.swept = scenario.contenders.iter().map(sweep).collect();
+        }
+    }
+}
+
 impl Place {
     /// What it sets in the base scenario.
     fn overrides(&self, base: &Draft) -> Vec<String> {
@@ -275,7 +287,7 @@ impl CellOutcome {
         let scenario = &cell.scenario;
         let expected = scenario.contenders.iter().map(|one| expected::residual(scenario, one)).collect();
         let front = pareto::front(&points);
-        Self { place: cell.place, deadline: cell.deadline, front, expected, outcome }
+        Self { place: cell.place, deadline: cell.deadline, front, expected, swept: Vec::new(), outcome }
     }
 }
 

@@ -55,6 +55,10 @@ pub(super) struct Strategy {
     /// What is printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Sweeps each code alone, without contents, over ten million packets, for losses too rare to be seen in
+    /// sessions; in the table and in JSON
+    #[arg(long)]
+    sweep: bool,
     /// Measures what each code takes in processor time on this machine; in the table only
     #[arg(long)]
     cpu: bool,
@@ -82,11 +86,17 @@ impl Strategy {
         let grid = Grid::new(&sources, &self.sets, &lineup, &places)?;
         let (first, last) = self.seeds.unwrap_or((1, u64::from(grid.base.file.seeds.value)));
         let seeds: Vec<u64> = (first..=last).collect();
-        let outcome =
+        let mut outcome =
             self.manner.conduct(|conduct| grid.run(&seeds, conduct))?.map_err(anyhow::Error::from)?;
         if outcome.cells.is_empty() {
             output::tell("interrupted before any seed was complete: there is no result");
             return Ok(Exit::Interrupted);
+        }
+        if self.sweep {
+            if !self.manner.quiet {
+                output::tell("sweeping the codes alone, about a second each");
+            }
+            outcome.sweep(&grid, SWEPT);
         }
         let command = self.command((first, last));
         output::print(&self.text(&grid, &outcome, &command))?;
@@ -145,9 +155,15 @@ impl Strategy {
         add("strategies", &self.strategies.join(","));
         add("seeds", &format!("{first}..{last}"));
         self.sets.iter().for_each(|set| add("set", set));
+        if self.sweep {
+            words.push("--sweep".to_owned());
+        }
         words.join(" ")
     }
 }
+
+/// The source packets of a sweep.
+const SWEPT: u32 = 10_000_000;
 
 /// The source packets of a frame whose processor time is measured, and how often it is.
 const FRAME: u32 = 8;

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::lab::grid::{CellOutcome, GridOutcome};
+use crate::lab::rank::Residual;
 use crate::report::json::{
     ByMetric, DifferenceReport, FORMAT_VERSION, absent, differences, intervals, means,
 };
@@ -59,6 +60,11 @@ pub struct StrategyReport {
     /// The `residual_loss_pct` that a formula gives, for full blocks and without pauses; null where there
     /// is none.
     pub theory_residual_loss_pct: Option<f64>,
+    /// The `residual_loss_pct` of a sweep of the code alone, with its 95 % interval (`--sweep`); null where
+    /// none was made.
+    pub swept_residual_loss_pct: Option<f64>,
+    /// The 95 % interval of `swept_residual_loss_pct`.
+    pub swept_interval_pct: Option<[f64; 2]>,
     /// Each metric's mean over the seeds; null where it has none.
     pub metrics: ByMetric<Option<f64>>,
     /// The 95 % interval of each mean; null where it has none.
@@ -101,7 +107,12 @@ fn cell(cell: &CellOutcome) -> CellReport {
         rtt_ms,
         deadline_ms,
         seeds: cell.outcome.seeds.iter().map(u64::to_string).collect(),
-        strategies: strategies.map(|(one, (front, expected))| strategy(one, *front, *expected)).collect(),
+        strategies: strategies
+            .enumerate()
+            .map(|(place, (one, (front, expected)))| {
+                strategy(one, *front, *expected, cell.swept.get(place).copied().flatten())
+            })
+            .collect(),
     }
 }
 
@@ -118,12 +129,19 @@ pub(super) fn axes(cell: &CellOutcome) -> [Option<f64>; 4] {
     ]
 }
 
-fn strategy(outcome: &ContenderOutcome, front: bool, expected: Option<f64>) -> StrategyReport {
+fn strategy(
+    outcome: &ContenderOutcome,
+    front: bool,
+    expected: Option<f64>,
+    swept: Option<Residual>,
+) -> StrategyReport {
     StrategyReport {
         name: outcome.name.clone(),
         transport: outcome.transport.clone(),
         front,
         theory_residual_loss_pct: expected.map(|share| share * 100.0),
+        swept_residual_loss_pct: swept.map(|swept| swept.share() * 100.0),
+        swept_interval_pct: swept.map(|swept| swept.interval.map(|end| end * 100.0)),
         metrics: means(outcome),
         intervals: intervals(outcome),
         absent: absent(outcome),

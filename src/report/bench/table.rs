@@ -1,6 +1,7 @@
 //! A grid as tables for a terminal: one for each cell, a line for each strategy.
 
 use crate::lab::grid::{CellOutcome, GridOutcome, Place};
+use crate::lab::rank::Residual;
 use crate::report::layout::{BOLD, DIM, Decimals, Look, digits, interval, lines, push, seeds, value};
 use crate::runner::ContenderOutcome;
 use crate::scenario::quantity::Written;
@@ -66,6 +67,7 @@ pub fn excerpt(cell: &CellOutcome, chosen: &[usize], look: Look) -> String {
     part.outcome.contenders =
         chosen.iter().filter_map(|&one| cell.outcome.contenders.get(one).cloned()).collect();
     part.expected = chosen.iter().filter_map(|&one| cell.expected.get(one).copied()).collect();
+    part.swept = chosen.iter().filter_map(|&one| cell.swept.get(one).copied()).collect();
     part.front = chosen.iter().filter_map(|&one| cell.front.get(one).copied()).collect();
     rows(&part, None, look) + FRONT
 }
@@ -92,6 +94,9 @@ fn rows(cell: &CellOutcome, cpu: Option<&[Option<f64>]>, look: Look) -> String {
     let mut columns: Vec<Vec<String>> =
         COLUMNS.iter().map(|column| cells(column, strategies, look)).collect();
     columns.insert(THEORY_AT, theory(&cell.expected, look));
+    if !cell.swept.is_empty() {
+        columns.extend(sweeps(&cell.swept, look));
+    }
     if let Some(cpu) = cpu {
         columns.push(timings(cpu, strategies.len(), look));
     }
@@ -126,6 +131,22 @@ fn theory(expected: &[Option<f64>], look: Look) -> Vec<String> {
     let cell =
         |share: &Option<f64>| share.map_or(dash.to_owned(), |share| digits(share * 100.0, Decimals::Few));
     ["in".to_owned(), "theory %".to_owned()].into_iter().chain(expected.iter().map(cell)).collect()
+}
+
+/// What a sweep of the code alone lost, in percent, and its interval of 95 %.
+fn sweeps(swept: &[Option<Residual>], look: Look) -> [Vec<String>; 2] {
+    let (missing, dash) = if look.unicode { ("—", "–") } else { ("-", "-") };
+    let percent = |share: f64| format!("{:.2e}", share * 100.0);
+    let share = |one: &Option<Residual>| one.map_or(missing.to_owned(), |one| percent(one.share()));
+    let interval = |one: &Option<Residual>| {
+        one.map_or(String::new(), |one| {
+            format!("{}{dash}{}", percent(one.interval[0]), percent(one.interval[1]))
+        })
+    };
+    let column = |headings: [&str; 2], cell: &dyn Fn(&Option<Residual>) -> String| {
+        headings.into_iter().map(str::to_owned).chain(swept.iter().map(cell)).collect()
+    };
+    [column(["code", "alone %"], &share), column(["", "(95 %)"], &interval)]
 }
 
 fn timings(cpu: &[Option<f64>], strategies: usize, look: Look) -> Vec<String> {

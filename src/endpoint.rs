@@ -10,17 +10,19 @@
 //! Times never go back. Nothing that the network sent makes a call fail: what is wrong with a packet is
 //! a [`Record`](crate::record::Record) with the reason.
 
+use serde::{Deserialize, Serialize};
+
 use crate::frame::{Delivered, Frame, FrameId};
 use crate::record::Sink;
 use crate::time::{Duration, Time};
 use crate::units::{Bitrate, ByteSize};
 
 /// Which session a packet belongs to: its place among all sessions that share the path.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Flow(pub u16);
 
 /// The way a packet travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Direction {
     /// From the server, where the desktop runs, to the person.
     Down,
@@ -42,7 +44,7 @@ impl Direction {
 }
 
 /// What a packet is for; every packet has exactly one class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Class {
     /// Carries application data for the first time.
     Source,

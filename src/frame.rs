@@ -4,6 +4,8 @@
 //! of a download. Transports carry frames and know nothing of what is in them; the application's own
 //! words travel in [`Frame::head`], the rest is filler whose bytes every end can compute.
 
+use serde::{Deserialize, Serialize};
+
 use std::ops::{BitAnd, BitOr, BitOrAssign, Not};
 
 use bytes::Bytes;
@@ -11,7 +13,7 @@ use bytes::Bytes;
 use crate::time::Time;
 
 /// A frame's number within its session and direction, counted from 0 in the order of capture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FrameId(pub u32);
 
 /// One application message, as the sending application hands it over.
@@ -61,7 +63,7 @@ pub struct Delivered {
 }
 
 /// A set of screen regions: the tiles of a grid of [`Regions::COLUMNS`] × [`Regions::ROWS`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Regions(pub u128);
 
 impl Regions {

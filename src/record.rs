@@ -3,12 +3,14 @@
 //! The link, the transports and the applications tell what they do as [`Record`]s; summaries, ledger
 //! and files are made from these alone, so that a counter can never disagree with the log.
 
+use serde::{Deserialize, Serialize};
+
 use crate::endpoint::{Class, Direction, Flow};
 use crate::frame::{FrameId, Regions};
 use crate::time::{Duration, Time};
 
 /// Something that happened.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// When.
     pub at: Time,
@@ -22,7 +24,7 @@ pub struct Record {
 }
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// The application captured a frame and offered it to the transport.
     FrameCaptured {
@@ -117,7 +119,7 @@ pub enum Event {
         length: u32,
     },
     /// The sender measured the round trip.
-    RoundTrip(Duration),
+    RoundTrip(#[serde(with = "crate::time::nanos")] Duration),
     /// A packet that could not be understood arrived, and was ignored.
     Malformed(Malformed),
     /// Recovered bytes differ from those that were sent: a bug in a code. Trials fail on it.
@@ -128,7 +130,7 @@ pub enum Event {
 }
 
 /// What a record says about a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PacketInfo {
     /// Its place among the packets of its flow and direction, counted from 0 as they enter the link.
     pub index: u64,
@@ -141,16 +143,18 @@ pub struct PacketInfo {
 }
 
 /// How a packet crossed the link.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transit {
     /// From entering the link to leaving it.
+    #[serde(with = "crate::time::nanos")]
     pub total: Duration,
     /// The part of it spent waiting in the bottleneck's queue.
+    #[serde(with = "crate::time::nanos")]
     pub queued: Duration,
 }
 
 /// Why the link dropped a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum DropReason {
     /// A loss model decided so.
     Loss,
@@ -182,19 +186,20 @@ impl DropReason {
 }
 
 /// How a source packet's bytes came to the receiver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Arrived {
     /// In a packet that carried them as they are, sent once or again.
     Delivered,
     /// Computed from repair packets.
     Recovered {
         /// From the time at which the receiver first saw that it was missing to its recovery.
+        #[serde(with = "crate::time::nanos")]
         after: Duration,
     },
 }
 
 /// What a repair packet that arrived was good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RepairFate {
     /// It took part in a recovery.
     Used,
@@ -207,7 +212,9 @@ pub enum RepairFate {
 }
 
 /// Why a packet could not be understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error, Serialize, Deserialize,
+)]
 pub enum Malformed {
     /// It ends before its header does.
     #[error("the packet ends before its header does")]

@@ -4,12 +4,14 @@
 //! simulator takes [`Time`], and only the real-time drivers know what clock stands behind it.
 //! Nanoseconds, because 1500 bytes at 1 Gbit/s take 12 µs; 64 bits of them last 584 years.
 
+use serde::{Deserialize, Serialize};
+
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Sub, SubAssign};
 
 /// A point in time, in nanoseconds since the start of the run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Time(u64);
 
 impl Time {
@@ -217,6 +219,30 @@ impl Div<u64> for Duration {
 impl Sum for Duration {
     fn sum<I: Iterator<Item = Self>>(durations: I) -> Self {
         durations.fold(Self::ZERO, Add::add)
+    }
+}
+
+/// A [`Duration`] as a number of nanoseconds, for `#[serde(with)]`: where records travel between
+/// processes. In files a duration is written with its unit.
+pub mod nanos {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Duration;
+
+    /// Writes the nanoseconds.
+    ///
+    /// # Errors
+    /// What the serializer says.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        duration.as_nanos().serialize(serializer)
+    }
+
+    /// Reads nanoseconds.
+    ///
+    /// # Errors
+    /// What the deserializer says.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_nanos)
     }
 }
 

@@ -1,6 +1,20 @@
 //! Drivers: whoever owns the clock and the network and feeds the ends.
+//!
+//! | driver | clock | network |
+//! | --- | --- | --- |
+//! | [`sim`] | jumps from event to event | none: links hand packets over |
+//!
+//! They share the [ends](ends) and the [links](mod@links). A driver in real time tells what happens as
+//! [messages](message), which may come from another process, and how well it kept [time](timing).
 
 mod alarms;
+pub mod clock;
 mod datagram;
+mod ends;
 pub mod host;
+mod links;
+pub mod message;
 pub mod sim;
+pub mod timing;
+
+pub use links::Links;

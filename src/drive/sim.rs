@@ -4,20 +4,18 @@
 //! arrivals before alarms, down before up, lower ends before higher ones. So the same ends over the same
 //! links give the same records on every machine.
 
-use super::alarms::Alarms;
-use crate::endpoint::{Direction, Endpoint, Flow};
+use super::ends::Ends;
+use super::links::Links;
+use crate::endpoint::{Class, Direction, Endpoint, Flow};
 use crate::impair::link::Link;
 use crate::record::Sink;
 use crate::time::Time;
 
 /// The two ends of every session, and the links in each direction that they share.
-///
-/// End 2·f is the server's end of flow f, end 2·f + 1 the person's.
 #[derive(Debug)]
 pub struct Simulation<E: Endpoint> {
-    ends: Vec<E>,
-    down: Link<E::Packet>,
-    up: Link<E::Packet>,
+    ends: Ends<E>,
+    links: Links<E::Packet>,
 }
 
 impl<E: Endpoint> Simulation<E> {
@@ -27,92 +25,37 @@ impl<E: Endpoint> Simulation<E> {
         down: Link<E::Packet>,
         up: Link<E::Packet>,
     ) -> Self {
-        Self { ends: sessions.into_iter().flatten().collect(), down, up }
+        Self { ends: Ends::new(sessions), links: Links::of(down, up) }
     }
 
     /// Runs from the start until nothing happens any more or `end` has come; what happens at `end`
     /// itself still happens.
     pub fn run(&mut self, end: Time, sink: &mut dyn Sink) {
-        let mut alarms = Alarms::new(self.ends.len());
-        for number in 0..self.ends.len() {
-            self.ends[number].handle_timeout(Time::ZERO, sink);
-            self.settle(number, Time::ZERO, &mut alarms, sink);
-        }
-        while let Some((now, what)) = self.next(&alarms) {
-            if now > end {
-                break;
-            }
-            match what {
-                Next::Arrival(direction) => self.arrive(direction, now, &mut alarms, sink),
-                Next::Alarm(number) => {
-                    self.ends[number].handle_timeout(now, sink);
-                    self.settle(number, now, &mut alarms, sink);
+        let Self { ends, links } = self;
+        ends.start(Time::ZERO, links, sink);
+        loop {
+            match (links.next(), ends.next()) {
+                (Some((now, direction)), alarm) if alarm.is_none_or(|(at, _)| now <= at) => {
+                    if now > end {
+                        break;
+                    }
+                    if let Some((flow, arrival)) = links.poll(now, direction, sink) {
+                        ends.handle_packet(now, flow, direction, arrival, links, sink);
+                    }
                 }
+                (_, Some((now, number))) if now <= end => ends.handle_timeout(number, now, links, sink),
+                _ => break,
             }
         }
     }
 
-    /// The links, for what they still hold.
-    pub const fn links(&self) -> [(Direction, &Link<E::Packet>); 2] {
-        [(Direction::Down, &self.down), (Direction::Up, &self.up)]
+    /// What the links still hold: a flow, a direction and a class for each packet.
+    pub fn under_way(&self) -> Vec<(Flow, Direction, Class)> {
+        self.links.under_way()
     }
 
-    /// The ends, two for each flow.
+    /// The ends, two for each flow: 2·f is the server's end of flow f, 2·f + 1 the person's.
     pub fn ends(&self) -> &[E] {
-        &self.ends
+        self.ends.all()
     }
-
-    fn next(&self, alarms: &Alarms) -> Option<(Time, Next)> {
-        let (down, up) = (self.down.next_at(), self.up.next_at());
-        let alarm = alarms.first();
-        let now = Time::earliest([down, up, alarm.map(|(at, _)| at)])?;
-        // The first of equals wins, which keeps arrivals before alarms.
-        let what = match alarm {
-            _ if down == Some(now) => Next::Arrival(Direction::Down),
-            _ if up == Some(now) => Next::Arrival(Direction::Up),
-            alarm => Next::Alarm(alarm?.1),
-        };
-        Some((now, what))
-    }
-
-    fn arrive(&mut self, direction: Direction, now: Time, alarms: &mut Alarms, sink: &mut dyn Sink) {
-        let link = self.link(direction);
-        let Some((flow, arrival)) = link.poll(now, sink) else { return };
-        let number = end_of(flow, direction.reverse());
-        self.ends[number].handle_packet(now, arrival, sink);
-        self.settle(number, now, alarms, sink);
-    }
-
-    /// Sends what an end has to send, and notes when it wants to be called again.
-    fn settle(&mut self, number: usize, now: Time, alarms: &mut Alarms, sink: &mut dyn Sink) {
-        let (flow, direction) = (Flow((number / 2) as u16), sends(number));
-        while let Some(transmit) = self.ends[number].poll_transmit(now, sink) {
-            self.link(direction).send(now, flow, transmit, sink);
-        }
-        alarms.set(number, self.ends[number].poll_timeout().map(|at| at.max(now)));
-    }
-
-    const fn link(&mut self, direction: Direction) -> &mut Link<E::Packet> {
-        match direction {
-            Direction::Down => &mut self.down,
-            Direction::Up => &mut self.up,
-        }
-    }
-}
-
-/// What happens next.
-#[derive(Clone, Copy, Debug)]
-enum Next {
-    Arrival(Direction),
-    Alarm(usize),
-}
-
-/// The end of a flow that sends in this direction.
-fn end_of(flow: Flow, direction: Direction) -> usize {
-    2 * usize::from(flow.0) + direction as usize
-}
-
-/// The direction in which an end sends: servers send down.
-const fn sends(number: usize) -> Direction {
-    if number.is_multiple_of(2) { Direction::Down } else { Direction::Up }
 }

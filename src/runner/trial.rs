@@ -45,10 +45,9 @@ pub(super) fn run(scenario: &Scenario, contender: &Contender, seed: u64) -> Resu
     let mut simulation = Simulation::new(sessions, link(Direction::Down), link(Direction::Up));
     simulation.run(scenario.end, &mut sink);
     let (summary, ledger) = sink;
-    let under_way = simulation.links().into_iter().flat_map(|(direction, link)| {
-        link.under_way().into_iter().map(move |(flow, class)| (flow, direction, class, 1))
-    });
-    ledger.close(under_way)?;
+    ledger.close(
+        simulation.under_way().into_iter().map(|(flow, direction, class)| (flow, direction, class, 1)),
+    )?;
     Ok(summary.finish())
 }
 

@@ -12,6 +12,8 @@ pub mod clock;
 mod datagram;
 mod ends;
 pub mod host;
+#[cfg(target_os = "linux")]
+pub mod kernel;
 mod links;
 pub mod message;
 pub mod sim;

@@ -12,7 +12,10 @@ use crate::time::Time;
 /// The marks in the stream have no room for deadlines, as the [model](crate::tcp)'s have not; both ends
 /// of a trial are in one thread, so they share this instead.
 #[derive(Clone, Debug, Default)]
-pub struct Book(Rc<RefCell<VecDeque<(u64, Option<Time>)>>>);
+pub struct Book(Rc<RefCell<VecDeque<Entry>>>);
+
+/// Where a message ends, and its deadline.
+type Entry = (u64, Option<Time>);
 
 impl Book {
     /// Messages that are worth remembering: more than any window holds. Where nobody looks them up the
@@ -51,15 +54,10 @@ mod tests {
         book.enter(18, None);
         book.enter(30, late(2));
         let places = [0, 9, 10, 17, 18, 29, 30];
-        assert_eq!(places.map(|place| book.deadline(place)), [
-            late(1),
-            late(1),
-            None,
-            None,
-            late(2),
-            late(2),
-            None
-        ]);
+        assert_eq!(
+            places.map(|place| book.deadline(place)),
+            [late(1), late(1), None, None, late(2), late(2), None]
+        );
     }
 
     #[test]

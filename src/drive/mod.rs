@@ -16,5 +16,6 @@ mod links;
 pub mod message;
 pub mod sim;
 pub mod timing;
+pub mod udp;
 
 pub use links::Links;

@@ -18,6 +18,7 @@ mod links;
 pub mod message;
 pub mod sim;
 pub mod timing;
+pub mod udp;
 
 pub use datagram::Datagram;
 pub use links::Links;

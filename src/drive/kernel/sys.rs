@@ -94,7 +94,6 @@ unsafe impl Plain for RawBbrInfo {}
 
 /// `struct tcp_info` of linux/tcp.h up to `tcpi_delivery_rate`. libc's ends before `tcpi_min_rtt`.
 #[repr(C)]
-#[expect(dead_code, reason = "the places of the fields count")]
 struct RawTcpInfo {
     state: u8,
     ca_state: u8,
@@ -143,7 +142,6 @@ struct RawTcpInfo {
 
 /// `struct tcp_bbr_info` of linux/inet_diag.h.
 #[repr(C)]
-#[expect(dead_code, reason = "the places of the fields count")]
 struct RawBbrInfo {
     bw_lo: u32,
     bw_hi: u32,

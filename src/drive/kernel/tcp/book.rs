@@ -51,15 +51,10 @@ mod tests {
         book.enter(18, None);
         book.enter(30, late(2));
         let places = [0, 9, 10, 17, 18, 29, 30];
-        assert_eq!(places.map(|place| book.deadline(place)), [
-            late(1),
-            late(1),
-            None,
-            None,
-            late(2),
-            late(2),
-            None
-        ]);
+        assert_eq!(
+            places.map(|place| book.deadline(place)),
+            [late(1), late(1), None, None, late(2), late(2), None]
+        );
     }
 
     #[test]

@@ -352,8 +352,7 @@ impl Endpoint for KernelTcp {
 
     /// The socket is ready, or the kernel is to be asked.
     fn handle_timeout(&mut self, now: Time, sink: &mut dyn Sink) {
-        let step =
-            self.open(now).and_then(|()| self.read(now, sink)).and_then(|()| self.sample(now, sink));
+        let step = self.open(now).and_then(|()| self.read(now, sink)).and_then(|()| self.sample(now, sink));
         self.settle(now, step, sink);
     }
 

@@ -12,7 +12,10 @@ use crate::time::Time;
 /// The marks in the stream have no room for deadlines, as the [model](crate::tcp)'s have not; both ends
 /// of a trial are in one thread, so they share this instead.
 #[derive(Clone, Debug, Default)]
-pub struct Book(Rc<RefCell<VecDeque<(u64, Option<Time>)>>>);
+pub struct Book(Rc<RefCell<VecDeque<Entry>>>);
+
+/// The byte behind a message's last, and its deadline.
+type Entry = (u64, Option<Time>);
 
 impl Book {
     /// Messages that are worth remembering: more than any window holds. Where nobody looks them up the

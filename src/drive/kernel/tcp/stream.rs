@@ -291,7 +291,7 @@ mod tests {
         let messages = [0, 1, 2].map(|id| frame(id, OFFSETS - 1000, b"head"));
         let (mut parser, mut events) = (Parser::default(), VecDeque::new());
         parser.push(&written(&messages), &mut events).unwrap();
-        assert!(events.iter().eq(&messages.each_ref().map(|message| expected(message))));
+        assert!(events.iter().eq(&messages.each_ref().map(expected)));
     }
 
     #[test]

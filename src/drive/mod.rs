@@ -19,4 +19,5 @@ pub mod message;
 pub mod sim;
 pub mod timing;
 
+pub use datagram::Datagram;
 pub use links::Links;

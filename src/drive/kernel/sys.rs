@@ -1,11 +1,53 @@
-//! The system calls that no crate wraps, each as a safe function.
-#![expect(unsafe_code, reason = "TCP_INFO, TCP_CC_INFO and SIOCOUTQNSD are wrapped by no crate")]
+//! System calls that no crate wraps, each behind a safe function: the only unsafe code of the drivers.
+#![expect(unsafe_code, reason = "ioctl, getsockopt and the hook between fork and exec have no safe wrapper")]
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use libc::c_short;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
 
 use crate::time::Duration;
+
+/// Makes a device of the open `/dev/net/tun`: a TUN, whose packets are bare IP packets, in the network
+/// namespace that the calling thread is in.
+///
+/// # Errors
+/// What ioctl says; [`io::ErrorKind::InvalidInput`] for a name that is too long for a device.
+pub(super) fn make_tun(tun: impl AsFd, name: &str) -> io::Result<()> {
+    if name.len() >= libc::IFNAMSIZ {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut request = libc::ifreq {
+        ifr_name: [0; libc::IFNAMSIZ],
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: (libc::IFF_TUN | libc::IFF_NO_PI) as c_short },
+    };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from.cast_signed() as libc::c_char;
+    }
+    // SAFETY: TUNSETIFF reads and writes the ifreq that it is given, which outlives the call.
+    let answer = unsafe { libc::ioctl(tun.as_fd().as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes the child that `command` will start die with the thread that starts it, whatever ends that.
+pub fn die_with_parent(command: &mut Command) -> &mut Command {
+    let parent = nix::unistd::getpid();
+    let hook = move || {
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        // The parent may have ended before the kernel knew that it matters. In a PID namespace of
+        // its own the child cannot see its parent: there it is 0.
+        let seen = nix::unistd::getppid();
+        if seen == parent || seen.as_raw() == 0 { Ok(()) } else { Err(nix::Error::ESRCH.into()) }
+    };
+    // SAFETY: the hook makes two system calls that POSIX and Linux allow between fork and exec, and
+    // neither allocates nor locks: the errors are plain numbers.
+    unsafe { command.pre_exec(hook) }
+}
 
 /// What the kernel says about a connection (`TCP_INFO`): the part of it that is used here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,4 +190,51 @@ struct RawBbrInfo {
     min_rtt: u32,
     pacing_gain: u32,
     cwnd_gain: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (near, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn the_kernel_tells_about_a_connection() {
+        let (mut near, _far) = connection();
+        near.write_all(&[0; 5000]).unwrap();
+        let info = tcp_info(&near).unwrap();
+        // Every Linux starts with a window of ten segments (RFC 6928).
+        assert!(info.window >= 10 && info.segment_bytes > 500, "{info:?}");
+    }
+
+    #[test]
+    fn what_is_no_tcp_socket_has_no_answer() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert!(tcp_info(&socket).is_err());
+        assert!(unsent(io::stdin()).is_err() && tcp_info(io::stdin()).is_err());
+    }
+
+    #[test]
+    fn what_does_not_fit_the_window_counts_as_unsent() {
+        let (near, _far) = connection();
+        assert_eq!(unsent(&near).unwrap(), 0);
+        // Nobody reads at the far end, so that its window fills.
+        near.set_nonblocking(true).unwrap();
+        while (&near).write(&[0; 65536]).is_ok() {}
+        assert!(unsent(&near).unwrap() > 0);
+    }
+
+    #[test]
+    fn a_child_that_dies_with_its_parent_still_ends_as_it_likes() {
+        let status = die_with_parent(Command::new("sh").args(["-c", "exit 7"])).status().unwrap();
+        assert_eq!((status.code(), status.signal()), (Some(7), None));
+    }
 }

@@ -14,7 +14,7 @@ use crate::time::Time;
 #[derive(Clone, Debug, Default)]
 pub struct Book(Rc<RefCell<VecDeque<Entry>>>);
 
-/// The byte behind a message's last, and its deadline.
+/// Where a message ends, and its deadline.
 type Entry = (u64, Option<Time>);
 
 impl Book {

@@ -200,9 +200,11 @@ impl Mark {
     }
 }
 
-/// The filler from a place in the stream on, `length` bytes or one piece of it.
+/// The filler from a place in the stream on: `length` bytes, or the part of them in one piece. It repeats
+/// itself with every [`OFFSETS`] bytes, and no piece goes beyond.
 fn filler_at(place: u64, length: usize) -> &'static [u8] {
-    filler::bytes((place % u64::from(OFFSETS)) as usize, length.min(PIECE_MAX))
+    let offset = (place % u64::from(OFFSETS)) as usize;
+    filler::bytes(offset, length.min(PIECE_MAX).min(OFFSETS as usize - offset))
 }
 
 /// Bits of a mark that say a frame's size, and what marks a refresh request in the others.
@@ -282,6 +284,14 @@ mod tests {
             let _ = parser.push(&bytes, &mut events);
             prop_assert!(parser.front.len() <= FRAMING as usize + Frame::HEAD_MAX);
         }
+    }
+
+    #[test]
+    fn a_stream_goes_on_where_its_filler_repeats_itself() {
+        let messages = [0, 1, 2].map(|id| frame(id, OFFSETS - 1000, b"head"));
+        let (mut parser, mut events) = (Parser::default(), VecDeque::new());
+        parser.push(&written(&messages), &mut events).unwrap();
+        assert!(events.iter().eq(&messages.each_ref().map(expected)));
     }
 
     #[test]

@@ -362,7 +362,9 @@ mod tests {
         let mut watched = Watched::established();
         watched.books[0].enter(1500, Some(Time::from_millis(100)));
         watched.books[0].enter(3000, Some(Time::from_millis(300)));
-        [(0, 1000), (1000, 2000), (2000, 3000)].map(|(start, end)| watched.data(start, end));
+        for start in [0, 1000, 2000] {
+            watched.data(start, start + 1000);
+        }
         watched.now = Time::from_millis(101);
         watched.read(3000);
         assert_eq!(watched.arrived(), [(0, 1000, false), (1, 1000, false), (2, 1000, true)]);

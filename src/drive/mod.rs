@@ -17,4 +17,5 @@ pub mod message;
 pub mod sim;
 pub mod timing;
 
+pub use datagram::Datagram;
 pub use links::Links;

@@ -200,6 +200,12 @@ impl Recent {
     /// Nothing else happened before `now`: for the times at which no records come. Records of earlier
     /// times may still follow, but count as if they were of this one.
     pub fn advance(&mut self, now: Time) {
+        self.pass(now);
+        self.tick(now);
+    }
+
+    /// Ends the half seconds that are over at `now`.
+    fn pass(&mut self, now: Time) {
         while self.slot_ends <= now {
             let end = self.slot_ends;
             self.tick(end);
@@ -297,7 +303,7 @@ impl Recent {
 
 impl Sink for Recent {
     fn record(&mut self, record: &Record) {
-        self.advance(record.at);
+        self.pass(record.at);
         let Some(session) = self.sessions.get_mut(usize::from(record.flow.0)) else { return };
         self.packets.record(record);
         if record.direction != Direction::Down {

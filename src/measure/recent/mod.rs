@@ -228,8 +228,7 @@ impl Recent {
         let elapsed = SLOT * self.noted.len().saturating_sub(1).min(SECOND) as u64;
         Glance {
             now: self.now,
-            age: (!ages.is_empty())
-                .then(|| ages.iter().copied().sum::<Duration>() / ages.len() as u64),
+            age: (!ages.is_empty()).then(|| ages.iter().copied().sum::<Duration>() / ages.len() as u64),
             age_p50_ms: quantile(0.5),
             age_p99_ms: quantile(0.99),
             peaks: self.peaks.iter().copied().collect(),
@@ -240,8 +239,7 @@ impl Recent {
             burst: ratio(lately.in_runs, lately.in_runs.saturating_sub(lately.following)),
             repair_overhead: ratio(lately.payload, lately.source).map(|carried| carried - 1.0),
             margin: second.margin(),
-            goodput: (!elapsed.is_zero())
-                .then(|| Bitrate::of(ByteSize::new(second.goodput), elapsed)),
+            goodput: (!elapsed.is_zero()).then(|| Bitrate::of(ByteSize::new(second.goodput), elapsed)),
             budget: second.counted.budget(),
         }
     }

@@ -30,8 +30,7 @@ fn record(at: Time, event: Event) -> Record {
 /// queue, 20 ms on the link.
 fn frame(number: u32, at: Time, lost: bool) -> Vec<Record> {
     let id = FrameId(number);
-    let packet =
-        PacketInfo { index: u64::from(number), class: Class::Source, size: 1028, payload: 1000 };
+    let packet = PacketInfo { index: u64::from(number), class: Class::Source, size: 1028, payload: 1000 };
     let [sent, arrived] = [2, 27].map(|millis| at + Duration::from_millis(millis));
     let (regions, again) = (Regions::ALL, Regions::NONE);
     let deadline = at + Duration::from_millis(100);
@@ -130,8 +129,7 @@ fn peaks_are_the_highest_ages_of_half_a_second() {
     recent.advance(ms(8_000));
     let peaks = recent.glance().peaks;
     assert_eq!(peaks.len(), 16);
-    let millis: Vec<u64> =
-        peaks.iter().map(|peak| peak.map_or(0, |peak| peak.as_micros() / 1000)).collect();
+    let millis: Vec<u64> = peaks.iter().map(|peak| peak.map_or(0, |peak| peak.as_micros() / 1000)).collect();
     assert!(millis[..4].iter().all(|&peak| peak < 40), "{millis:?}");
     assert!((490..=500).contains(&millis[4]) && (1_990..=2_000).contains(&millis[7]), "{millis:?}");
     assert!(millis[9..].iter().all(|&peak| peak < 40), "{millis:?}");

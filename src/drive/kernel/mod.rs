@@ -8,6 +8,7 @@
 //! | [`relay`] | carries them over the [links](super::links), never early |
 //! | [`wait`] | sleeps until something is due or comes |
 //! | [`tcp`] | the kernel's TCP as a contender |
+//! | [`trial`] | plays a trial over them |
 //! | [`sys`] | the system calls that no crate wraps |
 
 pub mod namespace;
@@ -17,6 +18,7 @@ pub mod probe;
 pub mod relay;
 pub mod sys;
 pub mod tcp;
+pub mod trial;
 mod tun;
 pub mod wait;
 

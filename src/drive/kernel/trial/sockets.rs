@@ -9,7 +9,7 @@ use nix::poll::PollFlags;
 use socket2::Socket;
 
 use super::super::namespace::{Side, Unavailable};
-use super::super::tcp::socket::SocketError;
+use super::super::tcp::socket::{SocketError, prepare_namespace};
 use super::super::tcp::{KernelTcp, Tap};
 use super::Stage;
 use crate::drive::datagram::Datagram;
@@ -111,8 +111,14 @@ impl Carrier {
     ) -> Result<(Self, [KernelTcp; 2]), SetUpError> {
         let (port, ()) = ports.allocate(|_| Some(()))?;
         let address = SocketAddr::new(Side::Server.address().into(), port);
-        let server = stage.at(Side::Server, || KernelTcp::server(config, flow, address))??;
-        let person = stage.at(Side::Person, || KernelTcp::client(config, flow, address))??;
+        let server = stage.at(Side::Server, || {
+            prepare_namespace(config)?;
+            KernelTcp::server(config, flow, address)
+        })??;
+        let person = stage.at(Side::Person, || {
+            prepare_namespace(config)?;
+            KernelTcp::client(config, flow, address)
+        })??;
         let taps = [server.tap(), person.tap()];
         Ok((Self::Tcp { port, taps }, [server, person]))
     }

@@ -29,7 +29,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use hkdf::hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+use super::clock_offset::ClockOffset;
 use super::key::{Key, TAG_LEN, keyed_hash};
+use super::probes::Probes;
 use super::sealing::Sealing;
 use super::setup::{Introduction, Letter, Refusal, Setup, Transcript};
 use crate::time::{Duration, Time};
@@ -44,6 +46,8 @@ pub struct DoorConfig {
     pub datagram: u16,
     /// The key that the other end must have, if packets are to be encrypted.
     pub key: Option<Key>,
+    /// Whether the ends compare their clocks while the session is open; the client's decides.
+    pub clock: bool,
 }
 
 impl DoorConfig {
@@ -55,9 +59,9 @@ impl DoorConfig {
 }
 
 impl Default for DoorConfig {
-    /// 1200 bytes, as many as QUIC sends where it knows nothing of the path; no encryption.
+    /// 1200 bytes, as many as QUIC sends where it knows nothing of the path; no encryption; clocks are compared.
     fn default() -> Self {
-        Self { datagram: 1200, key: None }
+        Self { datagram: 1200, key: None, clock: true }
     }
 }
 
@@ -117,34 +121,22 @@ impl Door {
     /// The next datagram to send, written behind what is in `out`, and where to; none for now.
     pub fn poll_transmit(&mut self, now: Time, out: &mut BytesMut) -> Option<SocketAddr> {
         if let Some((to, answer)) = self.answer.take() {
-            self.write(answer, out);
+            self.write(now, answer, out);
             return Some(to);
         }
-        let Role::Client { server, client, retry, hint } = &mut self.role else { return None };
-        if self.state != State::Waiting || now < retry.due {
-            return None;
+        match self.state {
+            State::Waiting => self.knock(now, out),
+            State::Open { peer } => self.probe(now, out).then_some(peer),
+            State::Failed(_) => None,
         }
-        if retry.left == 0 {
-            self.state = State::Failed(hint.unwrap_or(Failure::Silence { server: *server }));
-            return None;
-        }
-        retry.again(now);
-        let (to, client, key) = (*server, *client, self.config.key.as_ref());
-        match &self.session {
-            None => Setup::Hello(client).encode(0, key, None, out),
-            Some(session) => {
-                let said = &session.said;
-                let confirm = Setup::Confirm { client, random: said.server.random };
-                confirm.encode(said.server.identity, key, Some(said), out);
-            }
-        }
-        Some(to)
     }
 
     /// When [`Door::poll_transmit`] has something to send or to give up.
     pub fn poll_timeout(&self) -> Option<Time> {
-        match &self.role {
-            Role::Client { retry, .. } if self.state == State::Waiting => Some(retry.due),
+        let Role::Client { retry, .. } = &self.role else { return None };
+        match (self.state, &self.session) {
+            (State::Waiting, _) => Some(retry.due),
+            (State::Open { .. }, Some(session)) if self.config.clock => Some(session.probes.due()),
             _ => None,
         }
     }
@@ -166,6 +158,42 @@ impl Door {
     /// How many datagrams were refused, by reason.
     pub fn refused(&self) -> Refusals {
         self.refused
+    }
+
+    /// What is known of the other end's clock.
+    pub fn clock(&self) -> Option<&ClockOffset> {
+        self.session.as_ref().map(|session| session.probes.offset())
+    }
+
+    /// Says hello or confirms, where it is time to, or gives up.
+    fn knock(&mut self, now: Time, out: &mut BytesMut) -> Option<SocketAddr> {
+        let Role::Client { server, client, retry, hint } = &mut self.role else { return None };
+        if now < retry.due {
+            return None;
+        }
+        if retry.left == 0 {
+            self.state = State::Failed(hint.unwrap_or(Failure::Silence { server: *server }));
+            return None;
+        }
+        retry.again(now);
+        let (to, client, key) = (*server, *client, self.config.key.as_ref());
+        match &self.session {
+            None => Setup::Hello(client).encode(0, key, None, out),
+            Some(Session { said, .. }) => {
+                let confirm = Setup::Confirm { client, random: said.server.random };
+                confirm.encode(said.server.identity, key, Some(said), out);
+            }
+        }
+        Some(to)
+    }
+
+    /// Asks for the time, where it is time to.
+    fn probe(&mut self, now: Time, out: &mut BytesMut) -> bool {
+        let asks = self.config.clock && matches!(self.role, Role::Client { .. });
+        let Some(session) = self.session.as_mut().filter(|_| asks) else { return false };
+        let Some(times) = session.probes.poll(now) else { return false };
+        Setup::Probe(times).encode(session.theirs, self.config.key.as_ref(), Some(&session.said), out);
+        true
     }
 
     fn handle_packet(&mut self, from: SocketAddr, datagram: Bytes) -> Result<Bytes, Reason> {
@@ -198,6 +226,15 @@ impl Door {
             (Role::Client { .. }, Setup::Welcome(server)) => self.handle_welcome(now, from, &letter, server),
             (Role::Client { .. }, Setup::Ready) => self.handle_ready(from, &letter),
             (Role::Client { .. }, Setup::Refusal(refusal)) => self.handle_refusal(from, &letter, refusal),
+            (Role::Server { .. }, Setup::Probe(times)) => {
+                let session = self.authentic(from, &letter)?;
+                session.probes.handle_probe(now, times);
+                self.answer = Some((from, Answer::Time { sent: times[0], arrived: now }));
+                Ok(())
+            }
+            (Role::Client { .. }, Setup::Answer(times)) => {
+                self.authentic(from, &letter)?.probes.handle_answer(now, times)
+            }
             _ => Err(Reason::Malformed),
         }
     }
@@ -233,7 +270,8 @@ impl Door {
             None => {
                 let sealing = Sealing::server(self.config.key.as_ref(), &said);
                 let (ours, theirs) = (said.server.identity, said.client.identity);
-                self.session = Some(Session { peer: from, said, ours, theirs, sealing });
+                self.session =
+                    Some(Session { peer: from, said, ours, theirs, sealing, probes: Probes::default() });
                 self.state = State::Open { peer: from };
             }
         }
@@ -258,7 +296,7 @@ impl Door {
         }
         let sealing = Sealing::client(self.config.key.as_ref(), &said);
         let (ours, theirs) = (client.identity, server.identity);
-        self.session = Some(Session { peer: from, said, ours, theirs, sealing });
+        self.session = Some(Session { peer: from, said, ours, theirs, sealing, probes: Probes::default() });
         if let Role::Client { retry, .. } = &mut self.role {
             *retry = Retry::new(now);
         }
@@ -266,11 +304,7 @@ impl Door {
     }
 
     fn handle_ready(&mut self, from: SocketAddr, letter: &Letter) -> Result<(), Reason> {
-        let key = self.config.key.clone();
-        let session = self.session_with(from, letter.to)?;
-        if !letter.is_authentic(key.as_ref(), Some(&session.said)) {
-            return Err(Reason::NotAuthentic);
-        }
+        self.authentic(from, letter)?;
         self.state = State::Open { peer: from };
         Ok(())
     }
@@ -321,17 +355,31 @@ impl Door {
         }
     }
 
+    /// The session that `letter` is authentic in.
+    fn authentic(&mut self, from: SocketAddr, letter: &Letter) -> Result<&mut Session, Reason> {
+        let said = self.session_with(from, letter.to)?.said;
+        if !letter.is_authentic(self.config.key.as_ref(), Some(&said)) {
+            return Err(Reason::NotAuthentic);
+        }
+        self.session_with(from, letter.to)
+    }
+
     fn refuse(&mut self, from: SocketAddr, identity: u32, refusal: Refusal) {
         self.answer = Some((from, Answer::Refusal(identity, refusal)));
     }
 
-    fn write(&self, answer: Answer, out: &mut BytesMut) {
+    fn write(&mut self, now: Time, answer: Answer, out: &mut BytesMut) {
         let key = self.config.key.as_ref();
         match answer {
             Answer::Welcome(said) => {
                 Setup::Welcome(said.server).encode(said.client.identity, key, Some(&said), out);
             }
             Answer::Ready(said) => Setup::Ready.encode(said.client.identity, key, Some(&said), out),
+            Answer::Time { sent, arrived } => {
+                let Some(session) = &mut self.session else { return };
+                let times = session.probes.answer(now, sent, arrived);
+                Setup::Answer(times).encode(session.theirs, key, Some(&session.said), out);
+            }
             Answer::Refusal(to, refusal) => Setup::Refusal(refusal).encode(to, None, None, out),
         }
     }
@@ -482,6 +530,7 @@ struct Session {
     ours: u32,
     theirs: u32,
     sealing: Sealing,
+    probes: Probes,
 }
 
 /// What a door has to say to the last datagram.
@@ -489,6 +538,7 @@ struct Session {
 enum Answer {
     Welcome(Transcript),
     Ready(Transcript),
+    Time { sent: Time, arrived: Time },
     Refusal(u32, Refusal),
 }
 

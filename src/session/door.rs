@@ -22,12 +22,9 @@
 //! | replays | RFC 4303 §3.4.3: from a window of at least 32 | the same, from as many as the transport remembers |
 //! | encryption | always | only with a [`Key`], see there what it promises |
 
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use bytes::{Buf, Bytes, BytesMut};
-use hkdf::hmac::{Hmac, Mac};
-use sha2::Sha256;
 
 use super::clock_offset::ClockOffset;
 use super::key::{Key, TAG_LEN, keyed_hash};
@@ -37,6 +34,16 @@ use super::setup::{Introduction, Letter, Refusal, Setup, Transcript};
 use crate::time::{Duration, Time};
 use crate::transport::Packet;
 use crate::transport::packet::{ENVELOPE_LEN, SETUP, VERSION};
+
+mod cookie;
+mod refusals;
+
+#[cfg(test)]
+mod tests;
+
+pub use refusals::{Reason, Refusals};
+
+use cookie::Cookies;
 
 /// How a door is made.
 #[derive(Clone, Debug)]
@@ -59,7 +66,8 @@ impl DoorConfig {
 }
 
 impl Default for DoorConfig {
-    /// 1200 bytes, as many as QUIC sends where it knows nothing of the path; no encryption; clocks are compared.
+    /// 1200 bytes, which pass every path of the internet (RFC 9000 §14); no encryption; clocks are
+    /// compared.
     fn default() -> Self {
         Self { datagram: 1200, key: None, clock: true }
     }
@@ -86,7 +94,7 @@ impl Door {
     ///
     /// `secret` is 32 random bytes that are used for no other door.
     pub fn server(config: DoorConfig, secret: [u8; 32]) -> Self {
-        Self::new(config, Role::Server { secret })
+        Self::new(config, Role::Server { cookies: Cookies::new(&secret) })
     }
 
     /// A door that knocks at the one of `server` until it is let in.
@@ -200,8 +208,10 @@ impl Door {
         let session =
             self.session_with(from, (&datagram[..]).try_get_u32().map_err(|_| Reason::Malformed)?)?;
         let packet = session.sealing.open(datagram)?;
-        // The server sends packets, so it is open, even if its ready was lost.
-        self.state = State::Open { peer: from };
+        // A server that sends packets has the door open, even if its ready was lost.
+        if self.state == State::Waiting {
+            self.state = State::Open { peer: from };
+        }
         Ok(packet)
     }
 
@@ -212,13 +222,13 @@ impl Door {
                 self.refuse(from, identity, Refusal::Version(VERSION));
                 Err(Reason::Version)
             }
-            (Role::Server { secret }, Setup::Hello(client)) => {
-                let server = welcome(secret, from, client);
+            (Role::Server { cookies }, Setup::Hello(client)) => {
+                let server = cookies.bake(from, client);
                 self.handle_hello(from, &letter, Transcript { client, server })
             }
-            (Role::Server { secret }, Setup::Confirm { client, random }) => {
+            (Role::Server { cookies }, Setup::Confirm { client, random }) => {
                 let server = Introduction { identity: letter.to, random };
-                if !is_welcome(secret, from, client, server) {
+                if !cookies.knows(from, client, server) {
                     return Err(Reason::Identity);
                 }
                 self.handle_confirm(from, &letter, Transcript { client, server })
@@ -241,6 +251,9 @@ impl Door {
 
     fn handle_hello(&mut self, from: SocketAddr, letter: &Letter, said: Transcript) -> Result<(), Reason> {
         let client = said.client;
+        if letter.to != 0 {
+            return Err(Reason::Malformed);
+        }
         if let Some(session) = &self.session {
             if session.said == said {
                 return Err(Reason::Replayed);
@@ -433,85 +446,11 @@ pub enum Failure {
     },
 }
 
-/// Why a datagram was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It came before there was a session, or after it failed.
-    Closed,
-    /// It did not come from the peer's address.
-    Elsewhere,
-    /// It does not bear the identity that was agreed.
-    Identity,
-    /// It came before, or so long ago that nobody remembers.
-    Replayed,
-    /// It is nothing that an end would send.
-    Malformed,
-    /// It is larger than any datagram of the session.
-    Oversize,
-    /// Its tag does not match, or it has none and should, or the other way round.
-    NotAuthentic,
-    /// Another client would like to come in.
-    Busy,
-    /// A client of another version would.
-    Version,
-}
-
-impl Reason {
-    /// All of them, in the order in which everything lists them.
-    pub const ALL: [Self; 9] = [
-        Self::Closed,
-        Self::Elsewhere,
-        Self::Identity,
-        Self::Replayed,
-        Self::Malformed,
-        Self::Oversize,
-        Self::NotAuthentic,
-        Self::Busy,
-        Self::Version,
-    ];
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "without a session",
-            Self::Elsewhere => "from elsewhere",
-            Self::Identity => "wrong identity",
-            Self::Replayed => "replayed",
-            Self::Malformed => "malformed",
-            Self::Oversize => "oversize",
-            Self::NotAuthentic => "not authentic",
-            Self::Busy => "from other clients",
-            Self::Version => "of another version",
-        })
-    }
-}
-
-/// How many datagrams were refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refusals([u64; Reason::ALL.len()]);
-
-impl Refusals {
-    /// How many for this reason.
-    pub fn of(&self, reason: Reason) -> u64 {
-        self.0[reason as usize]
-    }
-
-    /// How many for any reason.
-    pub fn total(&self) -> u64 {
-        self.0.iter().sum()
-    }
-
-    fn count(&mut self, reason: Reason) {
-        self.0[reason as usize] += 1;
-    }
-}
-
 /// Which end of the session a door is.
 #[derive(Debug)]
 enum Role {
     Server {
-        secret: [u8; 32],
+        cookies: Cookies,
     },
     Client {
         server: SocketAddr,
@@ -569,29 +508,7 @@ const RETRY: Duration = Duration::from_millis(250);
 /// How often a client says the same: after 16 seconds nobody believes in an answer.
 const TRIES: u32 = 6;
 
-/// What a server brings to a handshake with `client`: whoever has not got it cannot know it, and the
-/// server need not remember it.
-fn welcome(secret: &[u8; 32], from: SocketAddr, client: Introduction) -> Introduction {
-    Introduction::of(cookie(keyed_hash(secret), from, client))
-}
-
-/// Whether `server` is that; takes as long whatever the answer.
-fn is_welcome(secret: &[u8; 32], from: SocketAddr, client: Introduction, server: Introduction) -> bool {
-    cookie(keyed_hash(secret), from, client).verify_truncated_left(&server.to_bytes()).is_ok()
-}
-
-fn cookie(hash: Hmac<Sha256>, from: SocketAddr, client: Introduction) -> Hmac<Sha256> {
-    let ip = match from.ip() {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-        IpAddr::V6(ip) => ip,
-    };
-    hash.chain_update(ip.octets()).chain_update(from.port().to_be_bytes()).chain_update(client.to_bytes())
-}
-
 /// Whether two addresses are one: a socket for IPv6 shows IPv4 addresses mapped.
 fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
 }
-
-#[cfg(test)]
-mod tests;

@@ -123,7 +123,7 @@ fn there_is_a_line_for_each_contender_that_runs() {
 
 #[test]
 fn a_second_seed_starts_with_an_empty_view() {
-    let scenario = scenario("lan-clean", "2s");
+    let scenario = scenario("lan-clean", "4s");
     let board = Board::new(&scenario, "lan-clean", &[1, 2]);
     let started = Message::Started { ports: vec![3224] };
     board.observe(0, &started);

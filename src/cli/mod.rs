@@ -26,10 +26,7 @@ mod scenario;
 mod schema;
 mod selection;
 mod shell;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the command that shows it comes with the trials in real time")
-)]
+#[expect(dead_code, reason = "the command that shows it comes with the trials in real time")]
 mod view;
 
 /// Over this link, for this traffic: what does the person at the screen see under TCP, what under UDP

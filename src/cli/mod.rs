@@ -28,10 +28,6 @@ mod schema;
 mod selection;
 mod shell;
 mod verify;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the command that shows it comes with the trials in real time")
-)]
 mod view;
 
 /// Over this link, for this traffic: what does the person at the screen see under TCP, what under UDP

@@ -7,5 +7,6 @@ pub mod csv;
 mod example;
 pub mod json;
 pub mod layout;
+pub mod live;
 pub mod table;
 pub mod verdict;

@@ -131,7 +131,7 @@ const COLUMNS: [Column; 11] = [
         shown.glance.margin.map_or_else(|| none(look), |margin| format!("{margin:+}"))
     }),
     ("Mbit/s", 8, false, |shown, look| {
-        shown.glance.goodput.map_or_else(|| none(look), |rate| format!("{:.1}", rate.bps() as f64 / 1e6))
+        shown.glance.goodput.map_or_else(|| none(look), |rate| format!("{:.2}", rate.bps() as f64 / 1e6))
     }),
 ];
 
@@ -312,13 +312,13 @@ impl Picture<'_> {
         let micro = if self.look.unicode { "µs" } else { "us" };
         let late = timing.late_p99.as_micros();
         let cpu = timing.cpu * 100.0;
-        let facts = format!("this machine: late by {late} {micro} at p99, {drops}, {cpu:.0} % of a core");
+        let facts = format!("this machine: late by {late} {micro} at p99, {drops}, {cpu:.0} % CPU");
         let (verdict, style) = match timing.quality() {
-            Quality::Trustworthy => ("results are trustworthy", Style::new()),
-            Quality::Rough => ("too slow: take results as rough", self.color(ORANGE)),
-            Quality::Spoiled => ("it lost packets: results are spoiled", self.color(RED)),
+            Quality::Trustworthy => ("trustworthy", Style::new()),
+            Quality::Rough => ("too slow: take figures as rough", self.color(ORANGE)),
+            Quality::Spoiled => ("it lost packets: figures are spoiled", self.color(RED)),
         };
-        self.rule(row, &[facts, verdict.to_owned()], style, buffer);
+        self.rule(row, &[verdict.to_owned(), facts], style, buffer);
     }
 
     /// The keys, and how things are set.
@@ -327,7 +327,6 @@ impl Picture<'_> {
             buffer.set_stringn(row.x, row.y, note, usize::from(row.width), Style::new());
             return;
         }
-        let Knobs { .. } = self.knobs;
         let keys = [
             ("q", "quit".to_owned()),
             ("space", if self.paused { "go on" } else { "pause" }.to_owned()),

@@ -2,9 +2,20 @@
 
 use framehawk_sim::measure::Fate;
 use framehawk_sim::report::layout::Look;
+use framehawk_sim::report::live::{LiveContender, LiveEvent, LiveInterval};
 
 use super::notation::{clock, millis, none, percent, share_of_frames, shortened, sign, span};
 use super::{Scene, Shown, Status};
+
+/// The second's figures as an event for programs.
+pub(in crate::cli) fn event(scene: &Scene) -> LiveEvent {
+    let running = scene.contenders.iter().filter(|one| one.status == Status::Running);
+    LiveEvent::Interval(LiveInterval {
+        time_s: scene.now.as_secs_f64(),
+        seed: scene.seed.to_string(),
+        contenders: running.map(|one| LiveContender::new(&one.name, &one.glance)).collect(),
+    })
+}
 
 /// The headings of [`lines`].
 pub(in crate::cli) fn heading() -> String {

@@ -122,8 +122,28 @@ fn there_is_a_line_for_each_contender_that_runs() {
 }
 
 #[test]
+fn programs_get_the_same_contenders() {
+    let mut scene = scene();
+    scene.contenders[0].status = Status::Over;
+    let framehawk_sim::report::live::LiveEvent::Interval(interval) = lines::event(&scene) else {
+        panic!("an interval")
+    };
+    let names: Vec<&str> = interval.contenders.iter().map(|one| &*one.name).collect();
+    let expected: Vec<&str> = scene.contenders[1..].iter().map(|one| &*one.name).collect();
+    assert_eq!((interval.time_s, names), (14.0, expected));
+}
+
+#[test]
+fn the_seconds_end_with_the_trials() {
+    let scenario = scenario("lan-clean", "4s");
+    let (over, done) = mpsc::channel();
+    drop(over);
+    Board::new(&scenario, "lan-clean", &[1]).every_second(&done, |_| panic!("no second is over"));
+}
+
+#[test]
 fn a_second_seed_starts_with_an_empty_view() {
-    let scenario = scenario("lan-clean", "2s");
+    let scenario = scenario("lan-clean", "4s");
     let board = Board::new(&scenario, "lan-clean", &[1, 2]);
     let started = Message::Started { ports: vec![3224] };
     board.observe(0, &started);

@@ -403,7 +403,7 @@ impl Totals {
 impl Counted {
     fn since(&self, before: &Self) -> Self {
         let mut stages = self.stages;
-        stages.iter_mut().zip(before.stages).for_each(|(stage, before)| *stage = *stage - before);
+        stages.iter_mut().zip(before.stages).for_each(|(stage, before)| *stage -= before);
         Self {
             stages,
             shown: self.shown - before.shown,

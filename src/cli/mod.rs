@@ -18,6 +18,7 @@ use framehawk_sim::scenario::problem::Problems;
 mod bench;
 mod conduct;
 mod explain;
+mod live;
 mod output;
 mod progress;
 mod recommend;
@@ -26,6 +27,7 @@ mod scenario;
 mod schema;
 mod selection;
 mod shell;
+mod verify;
 #[expect(dead_code, reason = "the command that shows it comes with the trials in real time")]
 mod view;
 
@@ -46,6 +48,11 @@ enum Command {
     Scenario(scenario::Scenario),
     Schema(schema::Schema),
     Explain(explain::Explain),
+    Live(live::Live),
+    Verify(verify::Verify),
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    KernelTrial(live::trial::KernelTrial),
 }
 
 /// How the program ends when nothing went wrong with it.
@@ -119,6 +126,10 @@ impl Cli {
             Some(Command::Scenario(scenario)) => scenario.run(),
             Some(Command::Schema(schema)) => schema.run(),
             Some(Command::Explain(explain)) => explain.run(),
+            Some(Command::Live(live)) => return live.run(),
+            Some(Command::Verify(verify)) => return verify.run(),
+            #[cfg(target_os = "linux")]
+            Some(Command::KernelTrial(trial)) => trial.run(),
         }?;
         Ok(Exit::Success)
     }

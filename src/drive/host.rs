@@ -42,6 +42,15 @@ impl Host {
         Self { flow, direction, transport: Box::new(Carried(transport)), workload, until, viewer }
     }
 
+    /// The socket of a transport that has one is ready to be read or written. Calling it early does no
+    /// harm.
+    #[cfg(target_os = "linux")]
+    pub fn handle_ready(&mut self, now: Time, sink: &mut dyn Sink) {
+        self.transport.handle_timeout(now, sink);
+        self.tell_applications(now, sink);
+        self.capture(now, sink);
+    }
+
     /// From now on so many repair packets more with each block that this end sends, or fewer
     /// ([`FrameTransport::adjust_repair`]).
     pub fn adjust_repair(&mut self, steps: i8) {

@@ -1,5 +1,6 @@
 //! What a person and what a program read of an outcome.
 
+pub mod agreement;
 pub mod bench;
 pub mod csv;
 #[cfg(test)]

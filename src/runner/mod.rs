@@ -4,6 +4,8 @@
 //! what comes out does not depend on how many there are.
 
 pub mod agreement;
+#[cfg(target_os = "linux")]
+pub mod kernel;
 mod outcome;
 pub mod realtime;
 mod trial;

@@ -7,12 +7,17 @@
 //! | [`tun`] | reads and writes packets |
 //! | [`relay`] | carries them over the [links](super::links), never early |
 //! | [`wait`] | sleeps until something is due or comes |
+//! | [`link`](mod@link) | runs any two programs at the ends of a path |
+//! | [`processes`] | ends everything that a program started together with it |
+//! | [`probe`] | measures what the machine can do |
 //! | [`sys`] | the system calls that no crate wraps |
 
+pub mod link;
 pub mod namespace;
 mod netlink;
 pub mod packet;
 pub mod probe;
+pub mod processes;
 pub mod relay;
 pub mod sys;
 mod tun;

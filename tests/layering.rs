@@ -22,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("lab", &["impair", "fec", "transport", "traffic", "measure", "scenario", "runner"]),
     ("report", &["measure", "scenario", "runner", "lab"]),
-    ("cli", &["fec", "session", "measure", "scenario", "runner", "lab", "report"]),
+    ("cli", &["fec", "session", "measure", "drive", "scenario", "runner", "lab", "report"]),
 ];
 
 /// The modules that everything may use, and that use only each other.

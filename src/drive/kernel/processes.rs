@@ -112,9 +112,7 @@ pub(super) fn reap() -> Option<(Pid, ExitStatus)> {
     loop {
         return match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(child, code)) => Some((child, ExitStatus::from_raw(code << 8))),
-            Ok(WaitStatus::Signaled(child, signal, _)) => {
-                Some((child, ExitStatus::from_raw(signal as i32)))
-            }
+            Ok(WaitStatus::Signaled(child, signal, _)) => Some((child, ExitStatus::from_raw(signal as i32))),
             Ok(WaitStatus::StillAlive) | Err(_) => None,
             Ok(_) => continue,
         };

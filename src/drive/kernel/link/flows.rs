@@ -13,7 +13,7 @@ use crate::time::Time;
 /// Numbers flows in the order in which they appear: whatever has the same protocol, addresses and ports
 /// is one, both ways.
 #[derive(Debug, Default)]
-pub struct Flows {
+pub(super) struct Flows {
     numbers: BTreeMap<Key, Flow>,
 }
 
@@ -25,13 +25,8 @@ type Key = (u8, (Ipv4Addr, u16), (Ipv4Addr, u16));
 
 impl Flows {
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.numbers.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.numbers.is_empty()
     }
 
     fn number(&mut self, key: Key) -> Flow {

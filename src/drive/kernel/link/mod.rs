@@ -81,7 +81,12 @@ const GRACE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// [`LinkError`].
-pub fn run(path: &PathConfig, seed: Seed, programs: Programs, patience: Patience) -> Result<Ended, LinkError> {
+pub fn run(
+    path: &PathConfig,
+    seed: Seed,
+    programs: Programs,
+    patience: Patience,
+) -> Result<Ended, LinkError> {
     let (namespaces, tuns) = Namespaces::make(path.mtu, |_| ()).map_err(RunError::from)?;
     let mut link = Link {
         relay: Relay::new(tuns, Links::new(path, seed), Flows::default()),
@@ -175,7 +180,9 @@ impl Link {
 
     /// Asks the server's program to end, and sees to it that it does.
     fn stop_server(&mut self) -> io::Result<()> {
-        let Some(server) = self.server.as_ref().filter(|server| server.ended.is_none()) else { return Ok(()) };
+        let Some(server) = self.server.as_ref().filter(|server| server.ended.is_none()) else {
+            return Ok(());
+        };
         let group = server.process;
         // Where it has just ended, there is nobody to ask.
         let _ = killpg(group, Signal::SIGTERM);

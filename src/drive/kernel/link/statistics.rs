@@ -53,7 +53,8 @@ impl OneWay {
 impl Default for OneWay {
     fn default() -> Self {
         // From a nanosecond to an hour with three digits; more than that is an hour.
-        let delays = Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("constant bounds that are valid");
+        let delays =
+            Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("constant bounds that are valid");
         Self {
             packets: 0,
             bytes: 0,

@@ -45,7 +45,9 @@ pub fn run_alone(command: &mut Command) -> Result<ExitStatus, RunError> {
         error,
     };
     let mut signals = Signals::listen().map_err(|error| failed(command, error))?;
-    let child = sys::die_with_parent(command).spawn().map_err(|error| failed(command, error))?;
+    let child = sys::unblock_signals(sys::die_with_parent(command))
+        .spawn()
+        .map_err(|error| failed(command, error))?;
     let child = Pid::from_raw(child.id().cast_signed());
     loop {
         for signal in signals.wait().map_err(|error| failed(command, error))? {
@@ -60,7 +62,7 @@ pub fn run_alone(command: &mut Command) -> Result<ExitStatus, RunError> {
 }
 
 /// The signals that say that a child ended or that this process should end. They are blocked, and read
-/// instead; programs that are started get none of them blocked.
+/// instead; programs that are started need them [unblocked](sys::unblock_signals).
 #[derive(Debug)]
 pub(super) struct Signals(pub(super) SignalFd);
 

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use libc::{c_int, c_short, c_void};
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 
 /// What the kernel says about a TCP connection: `struct tcp_info` of Linux's `linux/tcp.h`, under its
 /// names. Times are in microseconds where nothing else is said; what an older kernel does not know is 0.
@@ -160,6 +160,14 @@ pub fn die_with_parent(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(hook) }
 }
 
+/// Lets the child that `command` will start get all signals, also those that are blocked here.
+pub(super) fn unblock_signals(command: &mut Command) -> &mut Command {
+    let hook = || SigSet::empty().thread_set_mask().map_err(io::Error::from);
+    // SAFETY: the hook makes one system call that POSIX allows between fork and exec, and neither
+    // allocates nor locks.
+    unsafe { command.pre_exec(hook) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -200,6 +208,16 @@ mod tests {
         near.set_nonblocking(true).unwrap();
         while (&near).write(&[0; 65536]).is_ok() {}
         assert!(unsent(&near).unwrap() > 0);
+    }
+
+    #[test]
+    fn a_child_gets_the_signals_that_are_blocked_here() {
+        let mut blocked = SigSet::empty();
+        blocked.add(Signal::SIGTERM);
+        let before = blocked.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK).unwrap();
+        let status = unblock_signals(Command::new("sh").args(["-c", "kill -TERM $$"])).status();
+        before.thread_set_mask().unwrap();
+        assert_eq!(status.unwrap().signal(), Some(15));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use self::flows::Flows;
 use super::namespace::{Namespaces, Side};
 use super::processes::{RunError, Signals, exit_code, pass_on, reap};
 use super::relay::{Relay, Strays};
+use super::sys;
 use super::wait::{Patience, Waiter};
 use crate::drive::clock::Clock;
 use crate::drive::links::Links;
@@ -219,7 +220,7 @@ fn start(namespaces: &Namespaces, side: Side, mut command: Command) -> Result<Pi
     command
         .env("FHSIM_ADDRESS", side.address().to_string())
         .env("FHSIM_PEER", side.peer().address().to_string());
-    match command.spawn() {
+    match sys::unblock_signals(&mut command).spawn() {
         Ok(child) => Ok(Pid::from_raw(child.id().cast_signed())),
         Err(error) => Err(RunError::Start { program: command.get_program().display().to_string(), error }),
     }

@@ -104,6 +104,8 @@ pub fn run(
     }
     let client = start(&namespaces, Side::Person, programs.client)?;
     link.client = Some(Program { process: client, ended: None });
+    // Not before the programs are started, which would run before others as well.
+    sys::raise_priority();
     link.relay_until(Time::NEVER, |link| link.client.as_ref().is_some_and(|client| client.ended.is_some()))?;
     link.stop_server()?;
     link.close(namespaces)

@@ -41,6 +41,7 @@ mod linux {
     use framehawk_sim::drive::kernel::namespace::{SYSCTLS, Step};
     use framehawk_sim::drive::kernel::probe::{self, CONGESTION, Measured};
     use framehawk_sim::drive::kernel::wait::Patience;
+    use framehawk_sim::drive::timing::Timing;
     use framehawk_sim::time::Duration;
 
     use super::super::{Failure, output};
@@ -162,11 +163,14 @@ mod linux {
 
     /// What the relay has to say, always in the same words.
     fn relay<T>(measured: &Measured<T>) -> String {
-        let dropped = match measured.strays.overflowed + measured.strays.refused {
-            0 => String::new(),
-            dropped => format!(", {dropped} dropped by the kernel"),
-        };
-        format!("   (relay: {:.0} % of a core{dropped})", measured.timing.cpu * 100.0)
+        let Timing { cpu, socket_drops, device_drops, .. } = measured.timing;
+        let mut text = format!("   (relay: {:.0} % of a core", cpu * 100.0);
+        for (drops, place) in [(device_drops, "the devices"), (socket_drops, "the receiver's socket")] {
+            if drops > 0 {
+                text.push_str(&format!(", {drops} dropped at {place}"));
+            }
+        }
+        text + ")"
     }
 
     const fn name(patience: Patience) -> &'static str {

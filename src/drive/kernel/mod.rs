@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`namespace`] | makes the two namespaces, with [`netlink`] and without any program |
 //! | [`tun`] | reads and writes packets |
+//! | [`offload`] | cuts what the kernel hands over uncut into packets |
 //! | [`relay`] | carries them over the [links](super::links), never early |
 //! | [`wait`] | sleeps until something is due or comes |
 //! | [`link`](mod@link) | runs any two programs at the ends of a path |
@@ -15,6 +16,7 @@
 pub mod link;
 pub mod namespace;
 mod netlink;
+mod offload;
 pub mod packet;
 pub mod probe;
 pub mod processes;

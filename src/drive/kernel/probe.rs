@@ -50,10 +50,8 @@ pub enum ProbeError {
 pub struct Measured<T> {
     /// What was measured.
     pub figure: T,
-    /// How well the relay kept time, and the part of a core that it took.
+    /// How well the relay kept time, the part of a core that it took, and what was lost beside the link.
     pub timing: Timing,
-    /// What it lost beside the link.
-    pub strays: Strays,
 }
 
 /// A flow of datagrams of [`DATAGRAM`] bytes one way.
@@ -227,17 +225,19 @@ fn across<T>(
     done: impl FnMut(Step),
     measure: impl FnOnce(&Namespaces) -> io::Result<T>,
 ) -> Result<Measured<T>, ProbeError> {
-    let (namespaces, tuns) = Namespaces::make(MTU, done)?;
+    let (mut namespaces, tuns) = Namespaces::make(MTU, done)?;
     let down = LinkConfig { delay, ..LinkConfig::default() };
     let path = PathConfig { mtu: MTU, channels: Vec::new(), down, up: LinkConfig::default() };
     let done = AtomicBool::new(false);
-    thread::scope(|scope| {
+    let (figure, timing, strays) = thread::scope(|scope| {
         let relaying = scope.spawn(|| relay(tuns, &path, patience, &done));
         let figure = measure(&namespaces);
         done.store(true, Ordering::Relaxed);
-        let (timing, strays) = joined(relaying)?;
-        Ok(Measured { figure: figure?, timing, strays })
-    })
+        joined(relaying).and_then(|(timing, strays)| Ok((figure?, timing, strays)))
+    })?;
+    let device_drops = strays.overflowed + strays.refused;
+    let timing = Timing { socket_drops: namespaces.socket_drops()?, device_drops, ..timing };
+    Ok(Measured { figure, timing })
 }
 
 /// Relays until it is done.

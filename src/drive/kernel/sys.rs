@@ -124,8 +124,9 @@ pub fn unsent(socket: impl AsFd) -> io::Result<u32> {
 /// `linux/sockios.h`: the part of the output queue that is not sent.
 const SIOCOUTQNSD: libc::Ioctl = 0x894B;
 
-/// Makes a device of the open `/dev/net/tun`: a TUN, whose packets are bare IP packets, in the network
-/// namespace that the calling thread is in.
+/// Makes a device of the open `/dev/net/tun`: a TUN, whose packets are IP packets with a `struct
+/// virtio_net_hdr` in front, in the network namespace that the calling thread is in. Checksums and the
+/// cutting of large packets are left to whoever reads it.
 ///
 /// # Errors
 /// What ioctl says; [`io::ErrorKind::InvalidInput`] for a name that is too long for a device.
@@ -133,15 +134,28 @@ pub(super) fn make_tun(tun: impl AsFd, name: &str) -> io::Result<()> {
     if name.len() >= libc::IFNAMSIZ {
         return Err(io::ErrorKind::InvalidInput.into());
     }
+    let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
     let mut request = libc::ifreq {
         ifr_name: [0; libc::IFNAMSIZ],
-        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: (libc::IFF_TUN | libc::IFF_NO_PI) as c_short },
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: flags as c_short },
     };
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from.cast_signed() as libc::c_char;
     }
     // SAFETY: TUNSETIFF reads and writes the ifreq that it is given, which outlives the call.
     let answer = unsafe { libc::ioctl(tun.as_fd().as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
+    if answer != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4;
+    // Linux has trains of datagrams (USO) since 6.2, for both versions of IP or none.
+    set_offload(&tun, tcp | libc::TUN_F_USO4 | libc::TUN_F_USO6).or_else(|_| set_offload(&tun, tcp))
+}
+
+fn set_offload(tun: impl AsFd, features: libc::c_uint) -> io::Result<()> {
+    // SAFETY: TUNSETOFFLOAD takes a number.
+    let answer =
+        unsafe { libc::ioctl(tun.as_fd().as_raw_fd(), libc::TUNSETOFFLOAD, libc::c_ulong::from(features)) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

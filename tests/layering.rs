@@ -24,6 +24,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // How well time was kept is reported like a result.
     ("report", &["measure", "drive", "scenario", "runner", "lab"]),
     ("cli", &["fec", "session", "drive", "measure", "scenario", "runner", "lab", "report"]),
+    ("report", &["measure", "scenario", "runner", "lab"]),
+    ("cli", &["fec", "session", "measure", "drive", "scenario", "runner", "lab", "report"]),
 ];
 
 /// The modules that everything may use, and that use only each other.

@@ -17,8 +17,10 @@ use framehawk_sim::scenario::problem::Problems;
 
 mod bench;
 mod conduct;
+mod doctor;
 mod explain;
 mod live;
+mod link;
 mod output;
 mod progress;
 mod recommend;
@@ -52,6 +54,10 @@ enum Command {
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     KernelTrial(live::trial::KernelTrial),
+    Link(link::Link),
+    Doctor(doctor::Doctor),
+    #[command(hide = true, name = link::INNER)]
+    LinkInner(link::Link),
 }
 
 /// How the program ends when nothing went wrong with it.
@@ -60,6 +66,8 @@ pub(crate) enum Exit {
     Success,
     Unmet,
     Interrupted,
+    /// As a program that it ran.
+    As(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -68,6 +76,7 @@ impl From<Exit> for ExitCode {
             Exit::Success => 0,
             Exit::Unmet => 99,
             Exit::Interrupted => 130,
+            Exit::As(code) => code,
         })
     }
 }
@@ -122,6 +131,9 @@ impl Cli {
             Some(Command::Run(run)) => return run.run(),
             Some(Command::Bench(bench)) => return bench.run(),
             Some(Command::Recommend(recommend)) => return recommend.run(),
+            Some(Command::Link(link)) => return link.run(),
+            Some(Command::LinkInner(link)) => return link.run_inner(),
+            Some(Command::Doctor(doctor)) => doctor.run(),
             Some(Command::Scenario(scenario)) => scenario.run(),
             Some(Command::Schema(schema)) => schema.run(),
             Some(Command::Explain(explain)) => explain.run(),

@@ -21,7 +21,7 @@ use framehawk_sim::scenario::{self, Protocol, Scenario};
 use framehawk_sim::{tcp, transport};
 
 /// Bytes before the payload of a source packet: IPv4, UDP, common header, symbol id, fragment.
-const UDP_HEADERS: f64 = 28.0 + 11.0 + 4.0 + 21.0;
+const UDP_HEADERS: f64 = 28.0 + 4.0 + 11.0 + 4.0 + 21.0;
 
 /// Bytes that a repair symbol has beyond the payload of the packets it protects: the fragment's fields
 /// and the unit's length and check.
@@ -237,7 +237,7 @@ fn coded(rate: &str, seeds: u64, contenders: &[(&str, &str)]) -> (Outcome, f64) 
 fn reed_solomon_leaves_what_the_binomial_law_says_with_real_bytes() {
     let code = |k, r| {
         format!(
-            "udp = {{ datagram = 200, fec.reed-solomon = {{ source = {k}, repair = {r}, flush = \"off\" }} }}"
+            "udp = {{ datagram = 204, fec.reed-solomon = {{ source = {k}, repair = {r}, flush = \"off\" }} }}"
         )
     };
     let (short, long) = (code(10, 3), code(20, 4));
@@ -259,7 +259,7 @@ fn reed_solomon_leaves_what_the_binomial_law_says_with_real_bytes() {
 #[test]
 fn a_copy_squares_independent_losses() {
     let (outcome, per_hertz) =
-        coded("200Hz", 4, &[("twice", "udp = { datagram = 200, fec.repeat.copies = 1 }")]);
+        coded("200Hz", 4, &[("twice", "udp = { datagram = 204, fec.repeat.copies = 1 }")]);
     let p = 0.05_f64.powi(2);
     let metric = |key| mean(&outcome, 0, key) / 100.0;
     close("residual", metric("residual_loss_pct"), p, 5.0 * share_error(p, 200.0 * per_hertz));
@@ -354,7 +354,7 @@ fn an_overload_fills_the_queue_and_gets_the_capacity() {
     // The first packets of a frame are full ones, and so are nearly all that find room.
     close("goodput", metric(0, "goodput_bps"), 2e6 * 1112.0 / (1112.0 + UDP_HEADERS), 0.01 * 2e6);
     let lost = metric(0, "network_loss_queue_pct");
-    close("lost in the queue", lost, 100.0 * (1.0 - 2e6 / (4e6 * 1.0576)), 0.5);
+    close("lost in the queue", lost, 100.0 * (1.0 - 2e6 / (4e6 * 1.0612)), 0.5);
     close("lost elsewhere", metric(0, "network_loss_random_pct"), 0.0, 0.0);
     // Paced by the delay, frames are dropped before they are sent instead, and the queue stays below
     // twice its target of 20 ms.

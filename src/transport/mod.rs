@@ -32,7 +32,7 @@ mod filler;
 mod frames;
 mod horizon;
 mod load;
-mod numbers;
+pub(crate) mod numbers;
 mod pacer;
 pub mod packet;
 mod queue;
@@ -47,7 +47,7 @@ mod share;
 mod sources;
 mod trace;
 mod unit;
-mod window;
+pub(crate) mod window;
 
 #[cfg(test)]
 mod tests;
@@ -66,7 +66,7 @@ use trace::Trace;
 /// How an end behaves. Both ends of a session are given the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The largest UDP payload in bytes; with the headers of IPv4 and UDP it must fit the path's MTU.
+    /// The largest UDP payload in bytes, the envelope included; with the headers of IPv4 and UDP it must fit the path's MTU.
     pub datagram: u16,
     /// Whether lost packets are sent again.
     pub retransmit: Retransmit,
@@ -161,7 +161,7 @@ impl End {
             receiver: Receiver::new(flow, config, decoder),
             reporter: Reporter::new(
                 config.feedback,
-                usize::from(config.datagram).saturating_sub(packet::Header::LEN),
+                usize::from(config.datagram).saturating_sub(packet::ENVELOPE_LEN + packet::Header::LEN),
             ),
             requests: Requests::default(),
             requested: VecDeque::new(),

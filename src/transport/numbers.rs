@@ -174,7 +174,7 @@ impl Tolerance {
 }
 
 /// How far back arrivals are remembered, in packets: 160 ms at a gigabit per second.
-const WINDOW: u64 = 1 << 14;
+pub(crate) const WINDOW: u64 = 1 << 14;
 
 /// How far back feedback tells of arrivals, in packets: more than are under way on most paths. What is
 /// older matters to nobody, because what the receiver wants it asks for.
@@ -182,7 +182,7 @@ const REACH: u64 = 1 << 10;
 
 /// The farthest that a packet number may be ahead of the last: 10 minutes at 100,000 packets a second,
 /// longer than any outage that a session survives.
-const JUMP_MAX: u64 = 1 << 26;
+pub(crate) const JUMP_MAX: u64 = 1 << 26;
 
 /// Reordering by more packets than this is left to the time: a higher bound would only delay the
 /// detection of losses on paths that reorder that much.

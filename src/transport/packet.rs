@@ -1,12 +1,17 @@
 //! The wire format of the UDP transport: one datagram is one packet.
 //!
-//! All numbers are big-endian. Every datagram opens with the common header; packet numbers count every
+//! All numbers are big-endian. Every datagram opens with an envelope of [`ENVELOPE_LEN`] bytes: the
+//! identity that its receiver chose when the session was set up (RFC 9000 §5.1), by which an open port
+//! knows its own from what is sent to it by others. The door of the session writes and removes it
+//! ([`session::door`](crate::session::door)), so in virtual time it is only counted.
+//!
+//! The packet behind it, whose offsets follow, opens with the common header. Packet numbers count every
 //! datagram of a direction, whatever it carries, and are never used twice (RFC 9000 §12.3). They are
 //! sent whole: the two bytes that truncation would save buy nothing here.
 //!
 //! | offset | bytes | field | |
 //! | --- | --- | --- | --- |
-//! | 0 | 1 | version, flags, kind | bits 5–7 [`VERSION`]; bit 4: a code protects what leaves now; bit 3: the packet left as soon behind the one before it as pacing allowed; bits 0–2: 1 source, 2 retransmission, 3 repair, 4 feedback, 5 repair on request |
+//! | 0 | 1 | version, flags, kind | bits 5–7 [`VERSION`]; bit 4: a code protects what leaves now; bit 3: the packet left as soon behind the one before it as pacing allowed; bits 0–2: 1 source, 2 retransmission, 3 repair, 4 feedback, 5 repair on request, [`SETUP`] no packet of the transport |
 //! | 1 | 4 | packet number | modulo 2^32 |
 //! | 5 | 4 | time of sending | µs of the sender's clock, modulo 2^32: for delay differences and echoes |
 //! | 9 | 2 | round trip | as the sender knows it, in units of 64 µs; 0: not known |
@@ -38,8 +43,7 @@
 //! | 19 | 1 | parameter of the scheme |
 //! | 20 | | symbol, at least one byte |
 //!
-//! A feedback packet goes on as [`feedback`](super::feedback) says. There is no identity of the
-//! connection yet; the version's bits and the three unused kinds are the room left for it.
+//! A feedback packet goes on as [`feedback`](super::feedback) says. Kinds 0 and 6 are free.
 
 use std::sync::Arc;
 
@@ -55,6 +59,12 @@ use super::feedback::Feedback;
 
 /// The version of the format that this code speaks.
 pub const VERSION: u8 = 1;
+
+/// The kind of what the ends' doors say to each other, in the place of a packet's.
+pub const SETUP: u8 = 7;
+
+/// Bytes of the envelope in front of every packet.
+pub const ENVELOPE_LEN: usize = 4;
 
 /// Bytes of IPv4 and UDP headers in front of every datagram.
 pub const IP_UDP_HEADER: u32 = 28;
@@ -133,7 +143,7 @@ pub struct Fragment {
 }
 
 impl Packet {
-    /// Writes the datagram behind what is in `out`.
+    /// Writes the packet, without its envelope, behind what is in `out`.
     pub fn encode(&self, out: &mut BytesMut) {
         let flags = u8::from(self.header.protected) << 4 | u8::from(self.header.train) << 3;
         out.put_u8(VERSION << 5 | flags | self.body.kind());
@@ -155,7 +165,7 @@ impl Packet {
         }
     }
 
-    /// Reads a datagram, without copying its payload.
+    /// Reads what an envelope held, without copying its payload.
     ///
     /// # Errors
     /// The reason why `datagram` is no packet.
@@ -195,7 +205,7 @@ impl Wire for Packet {
             Body::Repair(repair) | Body::Answer(repair) => REPAIR_HEADER_LEN + repair.symbol.len(),
             Body::Feedback(feedback) => feedback.encoded_len(),
         };
-        IP_UDP_HEADER + (Header::LEN + body) as u32
+        IP_UDP_HEADER + (ENVELOPE_LEN + Header::LEN + body) as u32
     }
 
     fn payload(&self) -> u32 {
@@ -221,7 +231,7 @@ impl Wire for Packet {
 
 impl Header {
     /// Its length in bytes, kind included.
-    pub(super) const LEN: usize = 11;
+    pub(crate) const LEN: usize = 11;
 
     /// What one step of `round_trip` stands for: 16 bits of it reach 4.2 seconds.
     pub const ROUND_TRIP_UNIT: Duration = Duration::from_micros(64);
@@ -254,7 +264,7 @@ impl Body {
 
 impl Source {
     /// Bytes of headers in a source datagram.
-    pub(super) const HEADER_LEN: usize = Header::LEN + 4 + Fragment::LEN;
+    pub(super) const HEADER_LEN: usize = ENVELOPE_LEN + Header::LEN + 4 + Fragment::LEN;
 
     fn decode(mut rest: Bytes) -> Result<Self, Malformed> {
         let esi = rest.try_get_u32().map_err(|_| Malformed::Truncated)?;
@@ -467,7 +477,7 @@ pub(super) mod tests {
         fn what_is_encoded_decodes_to_itself_and_has_the_size_it_says(packet in any_packet()) {
             let mut wire = BytesMut::new();
             packet.encode(&mut wire);
-            prop_assert_eq!(packet.size(), wire.len() as u32 + IP_UDP_HEADER);
+            prop_assert_eq!(packet.size(), (ENVELOPE_LEN + wire.len()) as u32 + IP_UDP_HEADER);
             prop_assert_eq!(Packet::decode(wire.freeze()), Ok(packet));
         }
 
@@ -520,7 +530,7 @@ pub(super) mod tests {
             assert_eq!(Packet::decode(wire.slice(..len)), Err(Malformed::Truncated), "{len} bytes");
         }
         let mut strange = BytesMut::from(&wire[..]);
-        strange[0] = VERSION << 5 | 6;
+        strange[0] = VERSION << 5 | SETUP;
         assert_eq!(Packet::decode(strange.clone().freeze()), Err(Malformed::UnknownKind));
         strange[0] = (VERSION + 1) << 5 | 1;
         assert_eq!(Packet::decode(strange.freeze()), Err(Malformed::UnknownKind));
@@ -528,7 +538,7 @@ pub(super) mod tests {
 
     #[test]
     fn pieces_of_a_frame_add_up_to_it() {
-        for (size, piece_max) in [(1_u32, 100_u32), (100, 100), (101, 100), (12_345, 1164), (7, 2)] {
+        for (size, piece_max) in [(1_u32, 100_u32), (100, 100), (101, 100), (12_345, 1160), (7, 2)] {
             let count = size.div_ceil(piece_max) as u16;
             let piece =
                 |index| Fragment { frame: FrameId(0), index, count, size, head: 0, captured: 0, lifetime: 0 };

@@ -21,7 +21,9 @@ use super::feedback::{Feedback, Losses, Trains};
 use super::filler;
 use super::load::Load;
 use super::pacer::Pacer;
-use super::packet::{Body, Fragment, Header, Packet, REPAIR_HEADER_LEN, RIDER_OVERHEAD, Source};
+use super::packet::{
+    Body, ENVELOPE_LEN, Fragment, Header, Packet, REPAIR_HEADER_LEN, RIDER_OVERHEAD, Source,
+};
 use super::queue::Queue;
 use super::rate::{Controller, Sample, Train};
 use super::resend::{Heard, Resend};
@@ -420,7 +422,7 @@ pub fn payload_max(datagram: u16, encoder: &dyn Encoder<Bytes>) -> usize {
     let (riders, rider) = (usize::from(overhead.copies), RIDER_OVERHEAD + unit);
     let space = |headers: usize| usize::from(datagram).saturating_sub(headers);
     let of_source = space(Source::HEADER_LEN + riders * rider) / (1 + riders);
-    let of_repair = space(Header::LEN + REPAIR_HEADER_LEN + unit);
+    let of_repair = space(ENVELOPE_LEN + Header::LEN + REPAIR_HEADER_LEN + unit);
     let payload = if encoder.needs_symbols() { of_source.min(of_repair) } else { of_source };
     payload.max(PAYLOAD_LEAST)
 }

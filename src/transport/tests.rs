@@ -206,8 +206,8 @@ fn frames_arrive_whole_one_path_delay_later_both_ways() {
     assert_eq!(pair.delivered(), [(0, ms(20))]);
     assert!(matches!(&pair.events[SERVER][..], [(at, FrameEvent::Delivered(frame))]
         if *at == ms(20) && frame.size == 8 && frame.head[..] == [0, 0, 0, 0]));
-    // 1200 − 36 bytes of payload in each of 43 packets.
-    assert_eq!(pair.count(|event| matches!(event, Event::SourceArrived { in_time: true, .. })), 43 + 1);
+    // 1200 − 40 bytes of payload in each of 44 packets.
+    assert_eq!(pair.count(|event| matches!(event, Event::SourceArrived { in_time: true, .. })), 44 + 1);
     assert!(pair.packets.iter().all(|(_, _, packet)| packet.size() <= 1228));
 }
 

@@ -2,20 +2,20 @@
 
 /// A ring of bits over the numbers from [`Window::start`] on.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(crate) struct Window {
     words: Box<[u64]>,
     start: u64,
 }
 
 impl Window {
     /// An empty set over `capacity` numbers from 0 on; `capacity` is a power of two, at least 64.
-    pub(super) fn new(capacity: u64) -> Self {
+    pub(crate) fn new(capacity: u64) -> Self {
         debug_assert!(capacity.is_power_of_two() && capacity >= 64);
         Self { words: vec![0; capacity as usize / 64].into(), start: 0 }
     }
 
     /// Adds `number`, which must lie in the window, and says whether it is new.
-    pub(super) fn insert(&mut self, number: u64) -> bool {
+    pub(crate) fn insert(&mut self, number: u64) -> bool {
         debug_assert!((self.start..self.end()).contains(&number));
         let word = self.word_of(number);
         let bit = 1 << (number % 64);
@@ -25,7 +25,7 @@ impl Window {
     }
 
     /// Moves the window up to begin at `start`; what falls out below is forgotten.
-    pub(super) fn slide_to(&mut self, start: u64) {
+    pub(crate) fn slide_to(&mut self, start: u64) {
         if start - self.start >= self.capacity() {
             self.words.fill(0);
             self.start = start;
@@ -43,7 +43,7 @@ impl Window {
     }
 
     /// Whether `number` is in the set; what lies outside the window is not.
-    pub(super) fn contains(&self, number: u64) -> bool {
+    pub(crate) fn contains(&self, number: u64) -> bool {
         (self.start..self.end()).contains(&number)
             && self.words[self.word_of(number)] >> (number % 64) & 1 == 1
     }
@@ -82,12 +82,12 @@ impl Window {
     }
 
     /// The first number of the window.
-    pub(super) fn start(&self) -> u64 {
+    pub(crate) fn start(&self) -> u64 {
         self.start
     }
 
     /// One above the last number of the window.
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.start + self.capacity()
     }
 
@@ -102,7 +102,7 @@ impl Window {
 
 /// The number nearest to `near` whose lowest 32 bits are `low` (RFC 9000 §A.3); none where that would
 /// be below zero.
-pub(super) fn expand(low: u32, near: u64) -> Option<u64> {
+pub(crate) fn expand(low: u32, near: u64) -> Option<u64> {
     near.checked_add_signed(i64::from(low.wrapping_sub(near as u32) as i32))
 }
 

@@ -1,0 +1,547 @@
+//! What stands between a UDP socket that faces the world and the transport: it sets the session up, and
+//! lets nothing in but the packets of its peer.
+//!
+//! ```text
+//! client                                              server
+//!   hello(C, random)            ------------------>          keeps nothing
+//!           <------------------   welcome(S, random)         both computed from hello and address
+//!   confirm(C, both randoms)    ------------------>          computes them again: they match
+//!           <------------------   ready                      the session is open, and no other will be
+//!   packets to S                <------------------>         packets to C
+//! ```
+//!
+//! A client that shows the server's random gets datagrams at the address that it claims to have, so
+//! that nobody can have a server send to a victim (SYN cookies, RFC 4987 §3.6; RFC 9000 §8.1), and until
+//! then the server sends at most as many bytes as it got and remembers nothing at all. What is lost is
+//! said again by the client: after 250 ms, then after twice as long each time.
+//!
+//! | differs | there | here |
+//! | --- | --- | --- |
+//! | identities | QUIC: up to 20 bytes, changed on the way | 4 bytes, as many as RTP's SSRC; who cannot see the datagrams guesses one in 4 billion |
+//! | moving | QUIC: a session may change its address | it may not: what comes from elsewhere is refused |
+//! | replays | RFC 4303 §3.4.3: from a window of at least 32 | the same, from as many as the transport remembers |
+//! | encryption | always | only with a [`Key`], see there what it promises |
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::{Buf, Bytes, BytesMut};
+use hkdf::hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::key::{Key, TAG_LEN, keyed_hash};
+use super::sealing::Sealing;
+use super::setup::{Introduction, Letter, Refusal, Setup, Transcript};
+use crate::time::{Duration, Time};
+use crate::transport::Packet;
+use crate::transport::packet::{ENVELOPE_LEN, SETUP, VERSION};
+
+/// How a door is made.
+#[derive(Clone, Debug)]
+pub struct DoorConfig {
+    /// The largest UDP payload that is let in, in bytes; both ends of a session send no larger ones. The
+    /// socket must be able to receive more than that, or it cuts what is too large to the right size.
+    pub datagram: u16,
+    /// The key that the other end must have, if packets are to be encrypted.
+    pub key: Option<Key>,
+}
+
+impl DoorConfig {
+    /// The largest UDP payload that the transport may fill, in bytes: a tag has to fit in behind.
+    pub fn room(&self) -> u16 {
+        let tag = if self.key.is_some() { TAG_LEN as u16 } else { 0 };
+        self.datagram.saturating_sub(tag)
+    }
+}
+
+impl Default for DoorConfig {
+    /// 1200 bytes, as many as QUIC sends where it knows nothing of the path; no encryption.
+    fn default() -> Self {
+        Self { datagram: 1200, key: None }
+    }
+}
+
+/// The door of one socket, and of one session.
+///
+/// After every [`Door::admit`], and when [`Door::poll_timeout`] is due: [`Door::poll_transmit`] until there
+/// is nothing more.
+#[derive(Debug)]
+pub struct Door {
+    config: DoorConfig,
+    role: Role,
+    state: State,
+    /// From the welcome on at the client, from the confirm on at the server.
+    session: Option<Session>,
+    /// What is to be said in answer to the last datagram.
+    answer: Option<(SocketAddr, Answer)>,
+    refused: Refusals,
+}
+
+impl Door {
+    /// A door that waits for the first client that comes.
+    ///
+    /// `secret` is 32 random bytes that are used for no other door.
+    pub fn server(config: DoorConfig, secret: [u8; 32]) -> Self {
+        Self::new(config, Role::Server { secret })
+    }
+
+    /// A door that knocks at the one of `server` until it is let in.
+    ///
+    /// `secret` is 32 random bytes that are used for no other door.
+    pub fn client(config: DoorConfig, secret: [u8; 32], server: SocketAddr) -> Self {
+        let client = Introduction::of(keyed_hash(&secret));
+        Self::new(config, Role::Client { server, client, retry: Retry::new(Time::ZERO), hint: None })
+    }
+
+    fn new(config: DoorConfig, role: Role) -> Self {
+        let refused = Refusals::default();
+        Self { config, role, state: State::Waiting, session: None, answer: None, refused }
+    }
+
+    /// Takes a datagram that arrived from `from`, and gives the packet in it where it is one of the
+    /// session; else it was the door's own, or it is refused and counted.
+    pub fn admit(&mut self, now: Time, from: SocketAddr, datagram: Bytes) -> Option<Bytes> {
+        let examined = if datagram.len() > usize::from(self.config.datagram) {
+            Err(Reason::Oversize)
+        } else if datagram.get(ENVELOPE_LEN).is_some_and(|first| first & 7 == SETUP) {
+            self.handle_setup(now, from, &datagram).map(|()| None)
+        } else {
+            self.handle_packet(from, datagram).map(Some)
+        };
+        examined.unwrap_or_else(|reason| {
+            self.refused.count(reason);
+            None
+        })
+    }
+
+    /// The next datagram to send, written behind what is in `out`, and where to; none for now.
+    pub fn poll_transmit(&mut self, now: Time, out: &mut BytesMut) -> Option<SocketAddr> {
+        if let Some((to, answer)) = self.answer.take() {
+            self.write(answer, out);
+            return Some(to);
+        }
+        let Role::Client { server, client, retry, hint } = &mut self.role else { return None };
+        if self.state != State::Waiting || now < retry.due {
+            return None;
+        }
+        if retry.left == 0 {
+            self.state = State::Failed(hint.unwrap_or(Failure::Silence { server: *server }));
+            return None;
+        }
+        retry.again(now);
+        let (to, client, key) = (*server, *client, self.config.key.as_ref());
+        match &self.session {
+            None => Setup::Hello(client).encode(0, key, None, out),
+            Some(session) => {
+                let said = &session.said;
+                let confirm = Setup::Confirm { client, random: said.server.random };
+                confirm.encode(said.server.identity, key, Some(said), out);
+            }
+        }
+        Some(to)
+    }
+
+    /// When [`Door::poll_transmit`] has something to send or to give up.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        match &self.role {
+            Role::Client { retry, .. } if self.state == State::Waiting => Some(retry.due),
+            _ => None,
+        }
+    }
+
+    /// Writes the datagram of `packet` behind what is in `out`; nothing while the door is not open.
+    ///
+    /// A packet may be sealed again, but no other may have its number.
+    pub fn seal(&mut self, packet: &Packet, out: &mut BytesMut) {
+        if let (State::Open { .. }, Some(session)) = (self.state, &mut self.session) {
+            session.sealing.seal(session.theirs, packet, out);
+        }
+    }
+
+    /// Whether the session is open.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// How many datagrams were refused, by reason.
+    pub fn refused(&self) -> Refusals {
+        self.refused
+    }
+
+    fn handle_packet(&mut self, from: SocketAddr, datagram: Bytes) -> Result<Bytes, Reason> {
+        let session =
+            self.session_with(from, (&datagram[..]).try_get_u32().map_err(|_| Reason::Malformed)?)?;
+        let packet = session.sealing.open(datagram)?;
+        // The server sends packets, so it is open, even if its ready was lost.
+        self.state = State::Open { peer: from };
+        Ok(packet)
+    }
+
+    fn handle_setup(&mut self, now: Time, from: SocketAddr, datagram: &[u8]) -> Result<(), Reason> {
+        let letter = Letter::read(datagram).ok_or(Reason::Malformed)?;
+        match (&self.role, letter.setup) {
+            (Role::Server { .. }, Setup::ForeignHello { identity }) => {
+                self.refuse(from, identity, Refusal::Version(VERSION));
+                Err(Reason::Version)
+            }
+            (Role::Server { secret }, Setup::Hello(client)) => {
+                let server = welcome(secret, from, client);
+                self.handle_hello(from, &letter, Transcript { client, server })
+            }
+            (Role::Server { secret }, Setup::Confirm { client, random }) => {
+                let server = Introduction { identity: letter.to, random };
+                if !is_welcome(secret, from, client, server) {
+                    return Err(Reason::Identity);
+                }
+                self.handle_confirm(from, &letter, Transcript { client, server })
+            }
+            (Role::Client { .. }, Setup::Welcome(server)) => self.handle_welcome(now, from, &letter, server),
+            (Role::Client { .. }, Setup::Ready) => self.handle_ready(from, &letter),
+            (Role::Client { .. }, Setup::Refusal(refusal)) => self.handle_refusal(from, &letter, refusal),
+            _ => Err(Reason::Malformed),
+        }
+    }
+
+    fn handle_hello(&mut self, from: SocketAddr, letter: &Letter, said: Transcript) -> Result<(), Reason> {
+        let client = said.client;
+        if let Some(session) = &self.session {
+            if session.said == said {
+                return Err(Reason::Replayed);
+            }
+            self.refuse(from, client.identity, Refusal::Busy);
+            return Err(Reason::Busy);
+        }
+        if !letter.is_authentic(self.config.key.as_ref(), None) {
+            self.refuse(from, client.identity, Refusal::Key);
+            return Err(Reason::NotAuthentic);
+        }
+        self.answer = Some((from, Answer::Welcome(said)));
+        Ok(())
+    }
+
+    fn handle_confirm(&mut self, from: SocketAddr, letter: &Letter, said: Transcript) -> Result<(), Reason> {
+        if !letter.is_authentic(self.config.key.as_ref(), Some(&said)) {
+            return Err(Reason::NotAuthentic);
+        }
+        match &self.session {
+            // Our ready was lost.
+            Some(session) if session.said == said => {}
+            Some(_) => {
+                self.refuse(from, said.client.identity, Refusal::Busy);
+                return Err(Reason::Busy);
+            }
+            None => {
+                let sealing = Sealing::server(self.config.key.as_ref(), &said);
+                let (ours, theirs) = (said.server.identity, said.client.identity);
+                self.session = Some(Session { peer: from, said, ours, theirs, sealing });
+                self.state = State::Open { peer: from };
+            }
+        }
+        self.answer = Some((from, Answer::Ready(said)));
+        Ok(())
+    }
+
+    fn handle_welcome(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        letter: &Letter,
+        server: Introduction,
+    ) -> Result<(), Reason> {
+        let client = self.client_answered(from, letter)?;
+        if self.session.is_some() {
+            return Err(Reason::Replayed);
+        }
+        let said = Transcript { client, server };
+        if !letter.is_authentic(self.config.key.as_ref(), Some(&said)) {
+            return Err(Reason::NotAuthentic);
+        }
+        let sealing = Sealing::client(self.config.key.as_ref(), &said);
+        let (ours, theirs) = (client.identity, server.identity);
+        self.session = Some(Session { peer: from, said, ours, theirs, sealing });
+        if let Role::Client { retry, .. } = &mut self.role {
+            *retry = Retry::new(now);
+        }
+        Ok(())
+    }
+
+    fn handle_ready(&mut self, from: SocketAddr, letter: &Letter) -> Result<(), Reason> {
+        let key = self.config.key.clone();
+        let session = self.session_with(from, letter.to)?;
+        if !letter.is_authentic(key.as_ref(), Some(&session.said)) {
+            return Err(Reason::NotAuthentic);
+        }
+        self.state = State::Open { peer: from };
+        Ok(())
+    }
+
+    /// Without a key a refusal is believed; with one it may be forged, and is only what is said when all
+    /// tries have failed.
+    fn handle_refusal(&mut self, from: SocketAddr, letter: &Letter, refusal: Refusal) -> Result<(), Reason> {
+        self.client_answered(from, letter)?;
+        let failure = match refusal {
+            Refusal::Version(theirs) => Failure::Version { theirs },
+            Refusal::Busy => Failure::Busy { server: from },
+            Refusal::Key => Failure::Key { server: from },
+        };
+        let Role::Client { hint, .. } = &mut self.role else { return Err(Reason::Malformed) };
+        *hint = Some(failure);
+        if self.config.key.is_none() {
+            self.state = State::Failed(failure);
+        }
+        Ok(())
+    }
+
+    /// The client's own introduction, where it waits for an answer and `letter` may be one.
+    fn client_answered(&self, from: SocketAddr, letter: &Letter) -> Result<Introduction, Reason> {
+        let Role::Client { server, client, .. } = &self.role else { return Err(Reason::Malformed) };
+        if !is_same(*server, from) {
+            return Err(Reason::Elsewhere);
+        }
+        if letter.to != client.identity {
+            return Err(Reason::Identity);
+        }
+        match self.state {
+            State::Waiting => Ok(*client),
+            State::Open { .. } => Err(Reason::Replayed),
+            State::Failed(_) => Err(Reason::Closed),
+        }
+    }
+
+    /// The session, where a datagram from `from` to identity `to` belongs to it.
+    fn session_with(&mut self, from: SocketAddr, to: u32) -> Result<&mut Session, Reason> {
+        let session = self.session.as_mut().filter(|_| !matches!(self.state, State::Failed(_)));
+        let session = session.ok_or(Reason::Closed)?;
+        if !is_same(session.peer, from) {
+            Err(Reason::Elsewhere)
+        } else if session.ours != to {
+            Err(Reason::Identity)
+        } else {
+            Ok(session)
+        }
+    }
+
+    fn refuse(&mut self, from: SocketAddr, identity: u32, refusal: Refusal) {
+        self.answer = Some((from, Answer::Refusal(identity, refusal)));
+    }
+
+    fn write(&self, answer: Answer, out: &mut BytesMut) {
+        let key = self.config.key.as_ref();
+        match answer {
+            Answer::Welcome(said) => {
+                Setup::Welcome(said.server).encode(said.client.identity, key, Some(&said), out);
+            }
+            Answer::Ready(said) => Setup::Ready.encode(said.client.identity, key, Some(&said), out),
+            Answer::Refusal(to, refusal) => Setup::Refusal(refusal).encode(to, None, None, out),
+        }
+    }
+}
+
+/// Whether a session is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not yet.
+    Waiting,
+    /// It is.
+    Open {
+        /// The address of the other end.
+        peer: SocketAddr,
+    },
+    /// It never will be.
+    Failed(Failure),
+}
+
+/// Why a client was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Nobody answered, or nobody with our key.
+    #[error(
+        "no answer from {server} to {TRIES} datagrams; check that it is started, that the address is right, \
+         and that firewalls let UDP through both ways"
+    )]
+    Silence {
+        /// Who was asked.
+        server: SocketAddr,
+    },
+    /// The other end speaks another version of the protocol.
+    #[error(
+        "the other end speaks version {theirs} of the protocol, this one version {VERSION}; use the same program at both ends"
+    )]
+    Version {
+        /// The other end's version.
+        theirs: u8,
+    },
+    /// The other end has a session.
+    #[error("{server} has a session with someone else; use another port, or wait until that ends")]
+    Busy {
+        /// Who was asked.
+        server: SocketAddr,
+    },
+    /// The ends do not have the same key.
+    #[error("{server} has another key, or only one end has one; give both the same key, or none")]
+    Key {
+        /// Who was asked.
+        server: SocketAddr,
+    },
+}
+
+/// Why a datagram was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It came before there was a session, or after it failed.
+    Closed,
+    /// It did not come from the peer's address.
+    Elsewhere,
+    /// It does not bear the identity that was agreed.
+    Identity,
+    /// It came before, or so long ago that nobody remembers.
+    Replayed,
+    /// It is nothing that an end would send.
+    Malformed,
+    /// It is larger than any datagram of the session.
+    Oversize,
+    /// Its tag does not match, or it has none and should, or the other way round.
+    NotAuthentic,
+    /// Another client would like to come in.
+    Busy,
+    /// A client of another version would.
+    Version,
+}
+
+impl Reason {
+    /// All of them, in the order in which everything lists them.
+    pub const ALL: [Self; 9] = [
+        Self::Closed,
+        Self::Elsewhere,
+        Self::Identity,
+        Self::Replayed,
+        Self::Malformed,
+        Self::Oversize,
+        Self::NotAuthentic,
+        Self::Busy,
+        Self::Version,
+    ];
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "without a session",
+            Self::Elsewhere => "from elsewhere",
+            Self::Identity => "wrong identity",
+            Self::Replayed => "replayed",
+            Self::Malformed => "malformed",
+            Self::Oversize => "oversize",
+            Self::NotAuthentic => "not authentic",
+            Self::Busy => "from other clients",
+            Self::Version => "of another version",
+        })
+    }
+}
+
+/// How many datagrams were refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refusals([u64; Reason::ALL.len()]);
+
+impl Refusals {
+    /// How many for this reason.
+    pub fn of(&self, reason: Reason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// How many for any reason.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    fn count(&mut self, reason: Reason) {
+        self.0[reason as usize] += 1;
+    }
+}
+
+/// Which end of the session a door is.
+#[derive(Debug)]
+enum Role {
+    Server {
+        secret: [u8; 32],
+    },
+    Client {
+        server: SocketAddr,
+        client: Introduction,
+        retry: Retry,
+        /// Why it may be that nobody lets us in.
+        hint: Option<Failure>,
+    },
+}
+
+/// What both ends have agreed on.
+#[derive(Debug)]
+struct Session {
+    peer: SocketAddr,
+    said: Transcript,
+    ours: u32,
+    theirs: u32,
+    sealing: Sealing,
+}
+
+/// What a door has to say to the last datagram.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Welcome(Transcript),
+    Ready(Transcript),
+    Refusal(u32, Refusal),
+}
+
+/// When to say something again.
+#[derive(Clone, Copy, Debug)]
+struct Retry {
+    due: Time,
+    wait: Duration,
+    left: u32,
+}
+
+impl Retry {
+    const fn new(due: Time) -> Self {
+        Self { due, wait: RETRY, left: TRIES }
+    }
+
+    fn again(&mut self, now: Time) {
+        self.due = now + self.wait;
+        self.wait = self.wait * 2;
+        self.left -= 1;
+    }
+}
+
+/// The first time that an answer is waited for, each further one being twice as long: longer than most
+/// round trips, short enough that a person does not notice.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// How often a client says the same: after 16 seconds nobody believes in an answer.
+const TRIES: u32 = 6;
+
+/// What a server brings to a handshake with `client`: whoever has not got it cannot know it, and the
+/// server need not remember it.
+fn welcome(secret: &[u8; 32], from: SocketAddr, client: Introduction) -> Introduction {
+    Introduction::of(cookie(keyed_hash(secret), from, client))
+}
+
+/// Whether `server` is that; takes as long whatever the answer.
+fn is_welcome(secret: &[u8; 32], from: SocketAddr, client: Introduction, server: Introduction) -> bool {
+    cookie(keyed_hash(secret), from, client).verify_truncated_left(&server.to_bytes()).is_ok()
+}
+
+fn cookie(hash: Hmac<Sha256>, from: SocketAddr, client: Introduction) -> Hmac<Sha256> {
+    let ip = match from.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    hash.chain_update(ip.octets()).chain_update(from.port().to_be_bytes()).chain_update(client.to_bytes())
+}
+
+/// Whether two addresses are one: a socket for IPv6 shows IPv4 addresses mapped.
+fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
+}
+
+#[cfg(test)]
+mod tests;

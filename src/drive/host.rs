@@ -42,6 +42,15 @@ impl Host {
         Self { flow, direction, transport: Box::new(Carried(transport)), workload, until, viewer }
     }
 
+    /// The socket of a transport that has one is ready to be read or written. Calling it early does no
+    /// harm.
+    #[cfg(target_os = "linux")]
+    pub fn handle_ready(&mut self, now: Time, sink: &mut dyn Sink) {
+        self.transport.handle_timeout(now, sink);
+        self.tell_applications(now, sink);
+        self.capture(now, sink);
+    }
+
     /// When the workload wants to capture its next frame, while it runs.
     fn capture_at(&self) -> Option<Time> {
         self.workload.as_ref()?.next_at().filter(|&at| at < self.until)

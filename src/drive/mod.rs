@@ -12,10 +12,13 @@ pub mod clock;
 mod datagram;
 mod ends;
 pub mod host;
+#[cfg(target_os = "linux")]
+pub mod kernel;
 mod links;
 pub mod message;
 pub mod sim;
 pub mod timing;
 pub mod udp;
 
+pub use datagram::Datagram;
 pub use links::Links;

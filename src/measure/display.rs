@@ -169,6 +169,12 @@ impl Display {
         }
     }
 
+    /// What happens from `at` on does not count.
+    pub(super) fn cut(&mut self, at: Time) {
+        self.to = self.to.min(at);
+        self.gaps.cut(at);
+    }
+
     /// The run ends at `end`.
     pub(super) fn finish(&mut self, end: Time) {
         self.advance(end + Duration::from_nanos(1));

@@ -52,6 +52,11 @@ impl Gaps {
         }
     }
 
+    /// What happens from `at` on does not count.
+    pub(super) fn cut(&mut self, at: Time) {
+        self.to = self.to.min(at);
+    }
+
     /// The screen changes at `now`; it was behind since `behind_since`.
     pub(super) fn change(&mut self, now: Time, behind_since: Time) {
         let start = self.start(behind_since);

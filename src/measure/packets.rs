@@ -86,6 +86,11 @@ impl Packets {
         }
     }
 
+    /// What happens from `at` on does not count.
+    pub(super) fn cut(&mut self, at: Time) {
+        self.to = self.to.min(at);
+    }
+
     /// Takes a record of one of the sessions.
     pub(super) fn record(&mut self, record: &Record) {
         let Some(flow) = self.flows.get_mut(usize::from(record.flow.0)) else { return };

@@ -63,6 +63,17 @@ impl Summary {
         Self { config, sessions, packets }
     }
 
+    /// The run was ended at `at`, before its time: the window ends there, and there is no drain. What was
+    /// under way then counts as unfinished.
+    pub fn cut(&mut self, at: Time) {
+        self.config.end = self.config.end.min(at);
+        self.config.duration = self.config.duration.min(at);
+        self.packets.cut(at);
+        for session in &mut self.sessions {
+            session.display.cut(at);
+        }
+    }
+
     /// The metrics, after the last record.
     pub fn finish(mut self) -> Metrics {
         for session in &mut self.sessions {

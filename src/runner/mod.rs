@@ -3,7 +3,9 @@
 //! A trial is one contender, one scenario and one seed, on one thread. Trials are spread over all cores;
 //! what comes out does not depend on how many there are.
 
+pub mod agreement;
 mod outcome;
+pub mod realtime;
 mod trial;
 
 use std::num::NonZeroUsize;

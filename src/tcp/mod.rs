@@ -17,6 +17,7 @@
 //! | closing, urgent data, PAWS, Fast Open | yes | no: a connection lasts as long as its session |
 
 mod congestion;
+pub(crate) mod queue;
 mod rack;
 mod receiver;
 mod reduction;

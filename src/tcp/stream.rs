@@ -8,16 +8,11 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::queue::{FRAMING, Message, Queue};
 use crate::endpoint::{FrameEvent, Stale};
 use crate::frame::{Delivered, Frame, FrameId};
 use crate::time::Time;
 use crate::units::ByteSize;
-
-/// Bytes that mark a message in the stream: its length and its number.
-const FRAMING: u64 = 8;
-/// The most frames and bytes that wait above the socket: a minute of full-rate video. A frame offered
-/// beyond that is dropped.
-const QUEUE_MAX: (usize, u64) = (4096, 64 << 20);
 
 /// What was written into the stream and has not been read.
 pub(super) type Book = Rc<RefCell<VecDeque<Written>>>;
@@ -29,36 +24,19 @@ pub(super) struct Written {
     message: Message,
 }
 
-#[derive(Clone, Debug)]
-enum Message {
-    Frame { delivered: Delivered, deadline: Time },
-    Refresh(FrameId),
-}
-
 /// The writing application: a queue of frames above the socket.
 #[derive(Debug)]
 pub(super) struct Writer {
-    stale: Stale,
     not_sent_low: u64,
-    queue: VecDeque<Frame>,
-    queued: u64,
-    refreshes: VecDeque<FrameId>,
+    queue: Queue,
     book: Book,
     /// Bytes written into the socket so far.
     written: u64,
 }
 
 impl Writer {
-    pub(super) fn new(stale: Stale, not_sent_low: u64, book: Book) -> Self {
-        Self {
-            stale,
-            not_sent_low,
-            queue: VecDeque::new(),
-            queued: 0,
-            refreshes: VecDeque::new(),
-            book,
-            written: 0,
-        }
+    pub(super) const fn new(stale: Stale, not_sent_low: u64, book: Book) -> Self {
+        Self { not_sent_low, queue: Queue::new(stale), book, written: 0 }
     }
 
     /// Bytes written into the socket so far.
@@ -68,53 +46,34 @@ impl Writer {
 
     /// Bytes of frames that wait above the socket.
     pub(super) const fn queued(&self) -> ByteSize {
-        ByteSize::new(self.queued)
+        self.queue.bytes()
     }
 
     /// Takes a frame, or gives it back where the queue is full.
     pub(super) fn offer(&mut self, frame: Frame) -> Result<(), Frame> {
-        if self.queue.len() == QUEUE_MAX.0 || self.queued + u64::from(frame.size) > QUEUE_MAX.1 {
-            return Err(frame);
-        }
-        self.queued += u64::from(frame.size);
-        self.queue.push_back(frame);
-        Ok(())
+        self.queue.offer(frame)
     }
 
     /// Takes a refresh request, which goes ahead of the frames that wait.
     pub(super) fn request_refresh(&mut self, frame: FrameId) {
-        // A viewer asks once per missing frame, so the bound is that of the frames.
-        if self.refreshes.len() < QUEUE_MAX.0 {
-            self.refreshes.push_back(frame);
-        }
+        self.queue.request_refresh(frame);
     }
 
     /// Writes into the socket while less than the low-water mark of it is unsent, and calls `dropped`
-    /// with the frames that come too late if what leaves now comes at `arrival`; also with those behind a socket
-    /// that is full, so that neither the encoder nor the repair of the picture counts on them.
+    /// with the frames that come too late if what leaves now comes at `arrival`.
     pub(super) fn write(&mut self, arrival: Time, sent: u64, mut dropped: impl FnMut(FrameId)) {
-        while self.stale == Stale::Drop
-            && self.queue.front().is_some_and(|frame| arrival > frame.deadline)
-            && let Some(frame) = self.queue.pop_front()
+        while let Some(frame) = self.queue.pop_stale(arrival) {
+            dropped(frame);
+        }
+        while self.written - sent < self.not_sent_low
+            && let Some(message) = self.queue.pop()
         {
-            self.queued -= u64::from(frame.size);
-            dropped(frame.id);
-        }
-        while self.written - sent < self.not_sent_low {
-            if let Some(frame) = self.refreshes.pop_front() {
-                self.put(Message::Refresh(frame), 0);
-                continue;
+            self.written += FRAMING;
+            if let Message::Frame(frame) = &message {
+                self.written += u64::from(frame.size);
             }
-            let Some(frame) = self.queue.pop_front() else { return };
-            self.queued -= u64::from(frame.size);
-            let delivered = Delivered { id: frame.id, size: frame.size, head: frame.head };
-            self.put(Message::Frame { delivered, deadline: frame.deadline }, u64::from(frame.size));
+            self.book.borrow_mut().push_back(Written { end: self.written, message });
         }
-    }
-
-    fn put(&mut self, message: Message, size: u64) {
-        self.written += FRAMING + size;
-        self.book.borrow_mut().push_back(Written { end: self.written, message });
     }
 }
 
@@ -132,7 +91,7 @@ impl Reader {
     /// The deadline of the frame that the next unread byte belongs to.
     pub(super) fn deadline(&self) -> Option<Time> {
         match self.book.borrow().front()?.message {
-            Message::Frame { deadline, .. } => Some(deadline),
+            Message::Frame(ref frame) => Some(frame.deadline),
             Message::Refresh(_) => None,
         }
     }
@@ -144,7 +103,9 @@ impl Reader {
             return None;
         }
         Some(match book.pop_front()?.message {
-            Message::Frame { delivered, .. } => FrameEvent::Delivered(delivered),
+            Message::Frame(Frame { id, size, head, .. }) => {
+                FrameEvent::Delivered(Delivered { id, size, head })
+            }
             Message::Refresh(frame) => FrameEvent::RefreshRequested(frame),
         })
     }

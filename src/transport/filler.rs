@@ -33,15 +33,19 @@ pub(super) fn matches(flow: Flow, fragment: &Fragment, payload: &[u8]) -> bool {
 }
 
 fn expected(flow: Flow, fragment: &Fragment) -> &'static [u8] {
+    bytes(offset(flow, fragment.frame, fragment.index), fragment.payload_len())
+}
+
+/// The filler of `length` bytes, at most [`PIECE_MAX`], from `place` (below [`OFFSETS`]) in the buffer.
+pub(crate) fn bytes(place: usize, length: usize) -> &'static [u8] {
     static BUFFER: OnceLock<Vec<u8>> = OnceLock::new();
     let buffer = BUFFER.get_or_init(|| {
         // The seed is fixed: both ends must have the same bytes whatever the run's seed.
-        let mut bytes = vec![0; OFFSETS as usize + PIECE_MAX];
-        Seed(0).stream("transport/filler").at(0).fill_bytes(&mut bytes);
-        bytes
+        let mut filler = vec![0; OFFSETS as usize + PIECE_MAX];
+        Seed(0).stream("transport/filler").at(0).fill_bytes(&mut filler);
+        filler
     });
-    let start = offset(flow, fragment.frame, fragment.index);
-    &buffer[start..start + fragment.payload_len().min(PIECE_MAX)]
+    &buffer[place..place + length.min(PIECE_MAX)]
 }
 
 /// Where in the buffer a piece begins. Odd factors give neighbors in any of the three numbers
@@ -54,10 +58,10 @@ fn offset(flow: Flow, frame: FrameId, index: u16) -> usize {
 }
 
 /// How many places a piece can begin at.
-const OFFSETS: u32 = 1 << 20;
+pub(crate) const OFFSETS: u32 = 1 << 20;
 
 /// The longest piece: no UDP datagram is longer.
-const PIECE_MAX: usize = 1 << 16;
+pub(crate) const PIECE_MAX: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests {

@@ -28,7 +28,7 @@ use crate::units::{Bitrate, ByteSize};
 mod answers;
 mod base_delay;
 pub mod feedback;
-mod filler;
+pub(crate) mod filler;
 mod frames;
 mod horizon;
 mod load;

@@ -520,3 +520,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_run_that_is_ended_early_has_the_figures_of_the_time_that_it_had() {
+    let script = steady(Duration::from_millis(50), Duration::from_millis(20));
+    let mut summary = Summary::new(config(), Seed(1));
+    for record in script.0.iter().filter(|record| record.at < ms(6000)) {
+        summary.record(record);
+    }
+    summary.cut(ms(6000));
+    let metrics = summary.finish();
+    // 20 pictures of 1000 bytes a second, whether five seconds count or ten.
+    assert_near(&metrics, "offered_rate_bps", 160_000.0, 1.0);
+    assert_near(&metrics, "frames_on_time_pct", 100.0, 1.0);
+    let whole = script.metrics(config());
+    assert_eq!(metrics.get("age_p50_ms"), whole.get("age_p50_ms"));
+}

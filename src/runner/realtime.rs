@@ -1,0 +1,327 @@
+//! Trials in real time: each is played elsewhere, in a thread or a process of its own, and told about in
+//! messages; here they become the same metrics as those of virtual time.
+
+use std::io::{self, BufReader, Read, Write};
+use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+
+use super::outcome::Outcome;
+use super::trial::Books;
+use crate::drive::message::{self, Command, Message};
+use crate::drive::timing::Timing;
+use crate::ledger::Imbalance;
+use crate::measure::Metrics;
+use crate::record::{Discard, Sink};
+use crate::scenario::Scenario;
+use crate::time::Time;
+
+/// A trial under way: what it tells, and where it takes commands.
+#[derive(Debug)]
+pub struct Playing {
+    messages: Receiver<io::Result<Message>>,
+    commands: Sender<Command>,
+    child: Option<Child>,
+}
+
+/// Whoever wants to see the trials as they run.
+pub trait Observer: Sync {
+    /// The contender of this place tells this.
+    fn observe(&self, contender: usize, message: &Message);
+}
+
+/// Sees nothing.
+impl Observer for () {
+    fn observe(&self, _: usize, _: &Message) {}
+}
+
+/// What came of a scenario in real time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RealTimeOutcome {
+    /// The same as of virtual time.
+    pub outcome: Outcome,
+    /// How well time was kept by the trials of each contender.
+    pub timing: Vec<Timing>,
+}
+
+/// What came of one trial.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Played {
+    /// Its metrics.
+    pub metrics: Metrics,
+    /// How well time was kept.
+    pub timing: Timing,
+    /// The port of each session.
+    pub ports: Vec<u16>,
+}
+
+/// Why a trial in real time came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RealTimeError {
+    /// The trial says why.
+    #[error("{0}")]
+    Failed(String),
+    /// It ended without a word.
+    #[error("the trial ended before it was over")]
+    BrokeOff,
+    /// Its words could not be read.
+    #[error("cannot read what the trial tells: {0}")]
+    Unreadable(#[from] io::Error),
+    /// A packet without a fate, or with two.
+    #[error("{0}; this is a bug, please report it")]
+    Ledger(#[from] Imbalance),
+}
+
+impl Playing {
+    /// A trial that `play` plays in a thread of its own.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn in_thread(
+        play: impl FnOnce(Receiver<Command>, &mut dyn FnMut(Message)) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (tell, messages) = mpsc::channel();
+        let (commands, receiver) = mpsc::channel();
+        thread::Builder::new().name("trial".to_owned()).spawn(move || {
+            // Whoever listened may have gone; the trial then ends by its command or its time.
+            play(receiver, &mut |message| drop(tell.send(Ok(message))));
+        })?;
+        Ok(Self { messages, commands, child: None })
+    }
+
+    /// A trial in the process `child`, which tells messages on its standard output and takes commands on
+    /// its standard input. The process is ended where this is dropped.
+    ///
+    /// # Errors
+    /// Where the system gives no thread, or the process has no pipes.
+    pub fn in_process(mut child: Child) -> io::Result<Self> {
+        let pipes = child.stdout.take().zip(child.stdin.take());
+        let (output, mut input) = pipes.ok_or_else(|| io::Error::other("the process has no pipes"))?;
+        let (tell, messages) = mpsc::channel();
+        let (commands, receiver) = mpsc::channel();
+        thread::Builder::new().name("listener".to_owned()).spawn(move || {
+            let mut output = BufReader::with_capacity(1 << 18, output);
+            while let Some(message) = next(&mut output) {
+                if tell.send(message).is_err() {
+                    return;
+                }
+            }
+        })?;
+        thread::Builder::new().name("commander".to_owned()).spawn(move || {
+            for command in receiver {
+                let mut bytes = Vec::new();
+                message::encode(&command, &mut bytes);
+                if input.write_all(&bytes).and_then(|()| input.flush()).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { messages, commands, child: Some(child) })
+    }
+
+    /// Where the trial takes commands; they come to nothing when it is over.
+    pub fn commands(&self) -> Sender<Command> {
+        self.commands.clone()
+    }
+
+    /// Listens to the end, as contender `place` of `scenario` with `seed`; `also` gets the records too.
+    /// Where the run is `cancelled`, somebody has told the trial to stop, and it ends before its time.
+    ///
+    /// # Errors
+    /// [`RealTimeError`].
+    pub fn finish(
+        self,
+        scenario: &Scenario,
+        seed: u64,
+        place: usize,
+        cancelled: &AtomicBool,
+        observer: &dyn Observer,
+        also: &mut dyn Sink,
+    ) -> Result<Played, RealTimeError> {
+        let mut books = (Books::new(scenario, seed), also);
+        let (mut timing, mut ports, mut last) = (Timing::default(), Vec::new(), Time::ZERO);
+        for message in &self.messages {
+            let message = message?;
+            observer.observe(place, &message);
+            match message {
+                Message::Started { ports: given } => ports = given,
+                Message::Record(record) => {
+                    last = record.at;
+                    books.record(&record);
+                }
+                Message::Timing(latest) => timing = latest,
+                Message::Tcp(_) => {}
+                Message::Closed { under_way } => {
+                    if cancelled.load(Ordering::Relaxed) {
+                        books.0.cut(last);
+                    }
+                    let metrics = books.0.close(under_way)?;
+                    return Ok(Played { metrics, timing, ports });
+                }
+                Message::Failed(why) => return Err(RealTimeError::Failed(why)),
+            }
+        }
+        Err(RealTimeError::BrokeOff)
+    }
+}
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // One that has ended already cannot be ended; either way it has to be waited for.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The next message; none where the other end closed in good order.
+fn next(output: &mut impl Read) -> Option<io::Result<Message>> {
+    message::read(output).transpose()
+}
+
+/// Plays every contender with every seed, the contenders side by side, the seeds one after the other.
+/// `start` starts a trial: contender, seed. A run that is cancelled keeps the seeds that are complete, or
+/// of the first one what there was of it.
+///
+/// # Errors
+/// [`RealTimeError`] of the first trial that came to nothing, with its contender's name; and where a trial
+/// cannot be started.
+pub fn run(
+    scenario: &Scenario,
+    seeds: &[u64],
+    cancelled: &AtomicBool,
+    observer: &dyn Observer,
+    start: &(dyn Fn(usize, u64) -> io::Result<Playing> + Sync),
+) -> Result<RealTimeOutcome, (String, RealTimeError)> {
+    let contenders = scenario.contenders.len();
+    let mut by_contender: Vec<Vec<Metrics>> = vec![Vec::new(); contenders];
+    let mut timing = vec![Timing::default(); contenders];
+    let mut played_seeds = Vec::new();
+    let mut ports = (0, 0);
+    for &seed in seeds {
+        let played = side_by_side(scenario, seed, cancelled, observer, start)?;
+        let cut = cancelled.load(Ordering::Relaxed);
+        if cut && !played_seeds.is_empty() {
+            break;
+        }
+        for (place, played) in played.into_iter().enumerate() {
+            timing[place] = timing[place].worse(played.timing);
+            let lowest = played.ports.iter().min().copied().unwrap_or_default();
+            ports = (lowest, played.ports.iter().max().copied().unwrap_or(lowest));
+            by_contender[place].push(played.metrics);
+        }
+        played_seeds.push(seed);
+        if cut {
+            break;
+        }
+    }
+    let whole = played_seeds.len() == seeds.len() && !cancelled.load(Ordering::Relaxed);
+    Ok(RealTimeOutcome { outcome: Outcome::new(scenario, played_seeds, whole, by_contender, ports), timing })
+}
+
+fn side_by_side(
+    scenario: &Scenario,
+    seed: u64,
+    cancelled: &AtomicBool,
+    observer: &dyn Observer,
+    start: &(dyn Fn(usize, u64) -> io::Result<Playing> + Sync),
+) -> Result<Vec<Played>, (String, RealTimeError)> {
+    let play = |place: usize| {
+        let name = || scenario.contenders[place].name.clone();
+        let playing = start(place, seed).map_err(|error| (name(), error.into()))?;
+        playing
+            .finish(scenario, seed, place, cancelled, observer, &mut Discard)
+            .map_err(|error| (name(), error))
+    };
+    thread::scope(|scope| {
+        let trials: Vec<_> =
+            (0..scenario.contenders.len()).map(|place| scope.spawn(move || play(place))).collect();
+        trials
+            .into_iter()
+            .map(|trial| match trial.join() {
+                Ok(played) => played,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::trial;
+    use super::*;
+    use crate::record::Record;
+    use crate::scenario::source::Sources;
+    use crate::scenario::{built_in, parse};
+
+    fn scenario() -> Scenario {
+        let built_in = built_in::find(built_in::SCENARIOS, "lan-clean").unwrap();
+        let draft =
+            parse(Sources::built_in("lan-clean", built_in.text), &["duration=3s".to_owned()]).unwrap();
+        Scenario::new(&draft).unwrap()
+    }
+
+    /// What a trial in real time would tell of a run that took just as long.
+    fn told(scenario: &Scenario, contender: usize) -> Vec<Message> {
+        let mut records: Vec<Record> = Vec::new();
+        let under_way = trial::simulate(scenario, &scenario.contenders[contender], 1, &mut records);
+        let started = Message::Started { ports: vec![3224] };
+        let timing = Message::Timing(Timing { events: 7, ..Timing::default() });
+        let records = records.into_iter().map(Message::Record);
+        [started].into_iter().chain(records).chain([timing, Message::Closed { under_way }]).collect()
+    }
+
+    fn finish(told: Vec<Message>) -> Result<Played, RealTimeError> {
+        let playing = Playing::in_thread(|_, tell| told.into_iter().for_each(tell)).unwrap();
+        playing.finish(&scenario(), 1, 0, &AtomicBool::new(false), &(), &mut Discard)
+    }
+
+    #[test]
+    fn what_is_told_becomes_the_metrics_of_virtual_time() {
+        let scenario = scenario();
+        let played = finish(told(&scenario, 0)).unwrap();
+        assert_eq!(played.metrics, trial::run(&scenario, &scenario.contenders[0], 1).unwrap());
+        assert_eq!((played.timing.events, played.ports), (7, vec![3224]));
+    }
+
+    #[test]
+    fn a_packet_without_a_fate_fails_the_trial() {
+        let mut told = told(&scenario(), 0);
+        let delivered = |message: &Message| {
+            matches!(
+                message,
+                Message::Record(Record { event: crate::record::Event::PacketDelivered(..), .. })
+            )
+        };
+        let place = told.iter().position(delivered).unwrap();
+        told.remove(place);
+        assert!(matches!(finish(told), Err(RealTimeError::Ledger(_))));
+    }
+
+    #[test]
+    fn a_trial_that_fails_or_breaks_off_says_so() {
+        let failed = finish(vec![Message::Failed("no TUN".to_owned())]).unwrap_err();
+        assert_eq!(failed.to_string(), "no TUN");
+        let mut told = told(&scenario(), 0);
+        told.pop();
+        assert!(matches!(finish(told), Err(RealTimeError::BrokeOff)));
+    }
+
+    #[test]
+    fn all_contenders_of_all_seeds_become_an_outcome() {
+        let scenario = scenario();
+        let start = |contender: usize, _: u64| {
+            let told = told(&scenario, contender);
+            Playing::in_thread(|_, tell| told.into_iter().for_each(tell))
+        };
+        let cancelled = AtomicBool::new(false);
+        let real = run(&scenario, &[1], &cancelled, &(), &start).unwrap();
+        assert_eq!(
+            (real.outcome.seeds, real.outcome.complete, real.outcome.ports),
+            (vec![1], true, (3224, 3224))
+        );
+        assert_eq!(real.outcome.contenders.len(), scenario.contenders.len());
+    }
+}

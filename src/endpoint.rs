@@ -140,6 +140,10 @@ pub trait FrameTransport: Endpoint {
     /// What happened to frames since the last call, in order; called until there is none.
     fn poll_event(&mut self) -> Option<FrameEvent>;
 
+    /// From now on so many repair packets more with each block, or fewer where `steps` is negative, for
+    /// transports whose code has a fixed amount of them; the others take no notice.
+    fn adjust_repair(&mut self, _steps: i8) {}
+
     /// Tells the other end's application, reliably but a one-way delay later, that `frame` is missing
     /// here and what depends on it needs a refresh.
     fn request_refresh(&mut self, now: Time, frame: FrameId);

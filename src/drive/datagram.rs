@@ -121,6 +121,10 @@ where
         self.0.rate_estimate()
     }
 
+    fn adjust_repair(&mut self, steps: i8) {
+        self.0.adjust_repair(steps);
+    }
+
     fn poll_event(&mut self) -> Option<FrameEvent> {
         self.0.poll_event()
     }

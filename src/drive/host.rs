@@ -51,6 +51,12 @@ impl Host {
         self.capture(now, sink);
     }
 
+    /// From now on so many repair packets more with each block that this end sends, or fewer
+    /// ([`FrameTransport::adjust_repair`]).
+    pub fn adjust_repair(&mut self, steps: i8) {
+        self.transport.adjust_repair(steps);
+    }
+
     /// When the workload wants to capture its next frame, while it runs.
     fn capture_at(&self) -> Option<Time> {
         self.workload.as_ref()?.next_at().filter(|&at| at < self.until)

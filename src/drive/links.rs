@@ -7,6 +7,7 @@ use crate::impair::link::Link;
 use crate::record::Sink;
 use crate::rng::Seed;
 use crate::time::Time;
+use crate::units::Probability;
 
 /// A path: a link down and a link up.
 #[derive(Debug)]
@@ -42,6 +43,12 @@ impl<P: Wire> Links<P> {
         sink: &mut dyn Sink,
     ) -> Option<(Flow, Arrival<P>)> {
         self.get(direction).poll(now, sink)
+    }
+
+    /// From now on the link down loses this share of packets (0 to 1), in bursts of this mean length in
+    /// packets ([`Link::set_loss`]). False, and nothing changes, where there are no such losses.
+    pub fn set_loss(&mut self, share: f64, burst_packets: f64) -> bool {
+        Probability::new(share).is_some_and(|share| self.down.set_loss(share, burst_packets))
     }
 
     /// What has entered and has no fate yet: a flow, a direction and a class for each packet.

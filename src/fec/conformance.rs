@@ -415,6 +415,29 @@ fn a_loss_free_stream_in_order_touches_no_symbol_and_needs_no_repair() {
 }
 
 #[test]
+fn decoders_take_whatever_encoders_make_whose_repair_is_adjusted_on_the_way() {
+    for scheme in Scheme::all() {
+        for steps in [1, 7, i8::MAX, -1, i8::MIN] {
+            let (mut encoder, mut decoder) = (scheme.encoder::<()>(), scheme.decoder::<()>());
+            let mut wire = Vec::new();
+            for esi in 0..400 {
+                if esi == 150 {
+                    encoder.adjust_repair(steps);
+                }
+                let riders = match encoder.push_source(Time::ZERO, &meta(esi), &()) {
+                    Protect::Send(riders) => riders,
+                    Protect::Hold => Vec::new(),
+                };
+                wire.push(Wire::Carrier(esi, (), riders));
+                wire.extend(std::iter::from_fn(|| encoder.poll_repair(Time::ZERO)).map(Wire::Repair));
+            }
+            let (known, _) = decode(&mut *decoder, &wire);
+            assert_eq!(known.len(), 400, "{scheme}, {steps}");
+        }
+    }
+}
+
+#[test]
 fn the_same_sources_always_give_the_same_packets() {
     for scheme in Scheme::all() {
         assert_eq!(encoded(&scheme, 350), encoded(&scheme, 350), "{scheme}");

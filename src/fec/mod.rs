@@ -187,6 +187,12 @@ pub trait Encoder<S>: Debug + Send {
     /// The receiver's report, for codes that adapt.
     fn handle_report(&mut self, _now: Time, _report: &LossReport) {}
 
+    /// From now on so many repair packets more with each block, or fewer where `steps` is negative, within
+    /// what the code can make; for codes without blocks of a fixed number of packets a step is a tenth of
+    /// the source packets. Codes that follow reports, that have one for each class of packets, or whose
+    /// receiver's half must know how many there are, take no notice.
+    fn adjust_repair(&mut self, _steps: i8) {}
+
     /// Fresh repair packets over the sources in `range`, for a receiver that misses `count` (hybrid ARQ,
     /// type II). Ranges are those of [`Decoder::deficit`], or the part of a frame in which source packets are
     /// wanted. There may be more than were asked for, over a part of the range where the rest is forgotten, and

@@ -118,9 +118,10 @@ impl PerPackets {
         })
     }
 
+    /// Takes any number of repair packets, since that may change while the session runs.
     pub(super) fn decoder<S: Symbol>(self) -> BlockDecoder<S> {
-        let [stride, sources, repair] = [self.interleave, self.source, self.repair].map(usize::from);
-        BlockDecoder::new(Coefficients::Cauchy, stride, sources, repair)
+        let [stride, sources] = [self.interleave, self.source].map(usize::from);
+        BlockDecoder::new(Coefficients::Cauchy, stride, sources, BLOCK_MAX - sources)
     }
 }
 
@@ -290,6 +291,12 @@ impl<S: Symbol> Encoder<S> for PerFrameEncoder<S> {
         self.close();
     }
 
+    /// A step is ten repair packets for each hundred source packets.
+    fn adjust_repair(&mut self, steps: i8) {
+        let percent = (i16::from(self.scheme.percent) + 10 * i16::from(steps)).clamp(0, 255);
+        self.set_protection(percent as u8, self.scheme.minimum);
+    }
+
     fn request_repair(&mut self, _now: Time, range: RangeInclusive<u32>, count: u16) -> Vec<Repair<S>> {
         self.history.request(&range, count)
     }
@@ -333,6 +340,18 @@ mod tests {
 
     fn encoder(percent: u32, minimum: u32) -> PerFrameEncoder<()> {
         PerFrame::new(percent, minimum).unwrap().encoder()
+    }
+
+    #[test]
+    fn a_step_of_repair_is_a_tenth_of_the_frame() {
+        let mut encoder = encoder(20, 0);
+        encoder.adjust_repair(1);
+        assert_eq!(send(&mut encoder, 0..10, 0, true), [(0, 10, 3)]);
+        encoder.adjust_repair(i8::MIN);
+        assert_eq!(send(&mut encoder, 10..20, 1, true), []);
+        assert!(!encoder.protects());
+        encoder.adjust_repair(i8::MAX);
+        assert_eq!(send(&mut encoder, 20..30, 2, true), [(20, 10, 26)]);
     }
 
     #[test]

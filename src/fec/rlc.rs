@@ -101,6 +101,23 @@ impl Rlc {
         self.density
     }
 
+    /// The same with so many tenths of a repair packet more for each source packet, or fewer, down to
+    /// none.
+    const fn adjusted(self, steps: i8) -> Self {
+        let (source, steps) = (self.source as i64, steps as i64);
+        let most = REPAIR_MAX as i64 * 10 * source;
+        let wanted = 10 * self.repair as i64 + steps * source;
+        let tenths = if wanted < 0 {
+            0
+        } else if wanted > most {
+            most
+        } else {
+            wanted
+        };
+        let common = gcd(10 * self.source, tenths as u32);
+        Self { source: 10 * self.source / common, repair: tenths as u32 / common, ..self }
+    }
+
     /// The most source packets that a repair packet covers: a request may reach back further than the
     /// window, as the linear system of the receiver does (twice is what RFC 8681 recommends for it).
     const fn reach(self) -> u16 {
@@ -173,6 +190,10 @@ impl<S: Symbol> Encoder<S> for RlcEncoder<S> {
         UNIT_OVERHEAD
     }
 
+    fn protects(&self) -> bool {
+        self.rlc.repair > 0
+    }
+
     fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect<S> {
         self.forget(now);
         self.sources.push(meta.esi, symbol.clone());
@@ -215,6 +236,13 @@ impl<S: Symbol> Encoder<S> for RlcEncoder<S> {
             }
             self.pause_ends = None;
         }
+    }
+
+    fn adjust_repair(&mut self, steps: i8) {
+        let adjusted = self.rlc.adjusted(steps);
+        // What is due keeps its share.
+        self.credit = self.credit * i64::from(adjusted.source) / i64::from(self.rlc.source);
+        self.rlc = adjusted;
     }
 
     fn request_repair(&mut self, now: Time, range: RangeInclusive<u32>, count: u16) -> Vec<Repair<S>> {
@@ -279,6 +307,25 @@ mod tests {
         let mut encoder = Rlc::new(8, 2, 5, 15).unwrap().encoder();
         let counts: Vec<usize> = push(&mut encoder, 0..4).iter().map(Vec::len).collect();
         assert_eq!(counts, [2, 3, 2, 3]);
+    }
+
+    #[test]
+    fn a_step_of_repair_is_a_tenth_of_a_packet_for_each() {
+        let ratio = |rlc: Rlc| (rlc.repair, rlc.source);
+        let code = Rlc::step(8, 4).unwrap();
+        assert_eq!(ratio(code.adjusted(1)), (7, 20));
+        assert_eq!(ratio(code.adjusted(1).adjusted(-1)), (1, 4));
+        assert_eq!(ratio(code.adjusted(i8::MIN)), (0, 1));
+        let most = (0..3).fold(code, |code, _| code.adjusted(i8::MAX));
+        assert_eq!(ratio(most), (16, 1));
+        let long = Rlc::new(8, 10_000, 9_999, 15).unwrap();
+        assert_eq!(ratio(long.adjusted(1).adjusted(-1)), (9_999, 10_000));
+        let mut encoder = code.encoder::<()>();
+        encoder.adjust_repair(i8::MIN);
+        assert!(!encoder.protects());
+        assert_eq!(push(&mut encoder, 0..20).concat(), []);
+        encoder.adjust_repair(5);
+        assert_eq!(push(&mut encoder, 20..40).concat().len(), 10);
     }
 
     #[test]

@@ -396,6 +396,58 @@ fn both_directions_see_the_same_channel() {
 }
 
 #[test]
+fn losses_that_are_set_later_are_those_that_would_have_been_from_the_start() {
+    let share = Probability::new(0.2).unwrap();
+    let load: Vec<u64> = (0..2_000).collect();
+    let send = |link: &mut Link<Datagram>, at: u64, sink: &mut Vec<Record>| {
+        let packet = Datagram(1200, Class::Source);
+        link.send(Time::from_millis(at), Flow(0), Transmit { packet, ecn: Ecn::NotEct }, sink);
+        while link.poll(Time::from_millis(at), sink).is_some() {}
+    };
+    for (burst, model) in [
+        (1.0, LossModel::Iid(share)),
+        (5.0, LossModel::GilbertElliott(GilbertElliott::from_mean(share, 5.0).unwrap())),
+    ] {
+        let other = LossModel::Iid(Probability::new(0.5).unwrap());
+        let config = |model| LinkConfig {
+            loss: Some(LossConfig { model, at: LossPlace::AfterQueue, from: LossFrom::Start }),
+            ..LinkConfig::default()
+        };
+        let mut always = down(config(model), 7);
+        let mut expected = Vec::new();
+        load.iter().for_each(|&at| send(&mut always, at, &mut expected));
+        let expected = fates(&expected, 0);
+        for before in [LinkConfig::default(), config(other)] {
+            let mut changed = down(before, 7);
+            let mut records = Vec::new();
+            load[..1_000].iter().for_each(|&at| send(&mut changed, at, &mut records));
+            let unchanged = fates(&records, 0);
+            assert!(!changed.set_loss(Probability::ONE, 5.0), "no chain loses everything");
+            assert!(changed.set_loss(share, burst));
+            load[1_000..].iter().for_each(|&at| send(&mut changed, at, &mut records));
+            let records = fates(&records, 0);
+            assert!(records.range(1_000..).eq(expected.range(1_000..)), "{burst}");
+            assert!(records.range(..1_000).eq(unchanged.iter()), "what is over stays as it was");
+        }
+    }
+}
+
+#[test]
+fn losses_before_the_queue_stay_there_when_they_change() {
+    let model = LossModel::Iid(Probability::ZERO);
+    let loss = LossConfig { model, at: LossPlace::BeforeQueue, from: LossFrom::Established };
+    let mut link = down(LinkConfig { loss: Some(loss), ..LinkConfig::default() }, 1);
+    assert!(link.set_loss(Probability::ONE, 1.0));
+    let mut records: Vec<Record> = Vec::new();
+    for class in [Class::Handshake, Class::Source] {
+        let packet = Datagram(1200, class);
+        link.send(Time::ZERO, Flow(0), Transmit { packet, ecn: Ecn::NotEct }, &mut records);
+    }
+    assert_eq!(link.under_way(), [(Flow(0), Class::Handshake)], "it is spared as before");
+    assert_eq!(fates(&records, 0)[&1], [Some(DropReason::Loss)]);
+}
+
+#[test]
 fn directions_have_luck_of_their_own() {
     let iid = LossModel::Iid(Probability::new(0.5).unwrap());
     let loss = LossConfig { model: iid, at: LossPlace::BeforeQueue, from: LossFrom::Start };

@@ -9,10 +9,11 @@ use crate::endpoint::{Arrival, Class, Direction, Flow, Transmit, Wire};
 use crate::record::{DropReason, Event, PacketInfo, Record, Sink, Transit};
 use crate::rng::Seed;
 use crate::time::{Duration, Time};
+use crate::units::Probability;
 
 use super::bottleneck::DropTail;
 use super::chance::{Chance, Duplicate};
-use super::config::{LinkConfig, LossPlace, PathConfig};
+use super::config::{LinkArqConfig, LinkConfig, LossPlace, PathConfig};
 use super::delay::Delay;
 use super::loss::Loss;
 use super::outage::Outage;
@@ -128,6 +129,14 @@ impl<P: Wire> Link<P> {
                 queue.enqueue(now, Queued { meta, transmit, entered });
             }
         }
+    }
+
+    /// From now on the link loses this share of packets, in bursts of this mean length in packets, in the
+    /// place where it has random losses, or on the air; 1 or less means independent losses. False, and
+    /// nothing changes, where there are no such losses. Packets under way keep their fate.
+    pub fn set_loss(&mut self, share: Probability, burst_packets: f64) -> bool {
+        let loss = self.before_queue.as_mut().unwrap_or_else(|| self.air.loss());
+        loss.set_mean(share, burst_packets)
     }
 
     /// When [`Link::poll`] has something to do; none while nothing is under way.
@@ -279,6 +288,9 @@ impl<P: Wire> Crossing<P> {
 struct Air {
     outage: Option<Outage>,
     radio: Option<Radio>,
+    link_arq: Option<LinkArqConfig>,
+    seed: Seed,
+    place: &'static str,
     /// Whether a packet that is tried again falls behind those after it.
     retries_overtaken: bool,
     delay: Delay,
@@ -287,18 +299,26 @@ struct Air {
 }
 
 impl Air {
-    fn new(path: &PathConfig, config: &LinkConfig, seed: Seed, place: &str) -> Self {
+    fn new(path: &PathConfig, config: &LinkConfig, seed: Seed, place: &'static str) -> Self {
         let chance = |name, p| Chance::new(seed.stream(&format!("{place}/{name}")), p);
         let outage = config.outage.as_ref();
         let loss = config.loss.as_ref().filter(|loss| loss.at == LossPlace::AfterQueue);
         Self {
             outage: outage.map(|outage| Outage::new(outage, path, seed, &format!("{place}/outage"))),
             radio: loss.map(|loss| Radio::new(loss, config.link_arq, path, seed, place)),
+            link_arq: config.link_arq,
+            seed,
+            place,
             retries_overtaken: config.link_arq.is_some_and(|arq| !arq.in_order),
             delay: Delay::new(config, path, seed, place),
             duplicate: Duplicate(chance("duplicate", config.duplicate)),
             corrupt: chance("corrupt", config.corrupt),
         }
+    }
+
+    /// The random losses on the air.
+    fn loss(&mut self) -> &mut Loss {
+        self.radio.get_or_insert_with(|| Radio::clear(self.link_arq, self.seed, self.place)).loss()
     }
 
     /// Whether a packet that arrives, or the copy of it, is dropped for flipped bits.

@@ -44,11 +44,23 @@ impl Radio {
         seed: Seed,
         place: &str,
     ) -> Self {
-        let stream = seed.stream(&format!("{place}/link-arq"));
         Self {
             loss: Loss::new(loss, path, seed, &format!("{place}/loss")),
-            arq: arq.map(|config| Arq { config, stream, held_until: Time::ZERO }),
+            arq: arq.map(|config| Arq::new(config, seed, place)),
         }
+    }
+
+    /// The same without losses, until [`Radio::loss`] is told of some.
+    pub fn clear(arq: Option<LinkArqConfig>, seed: Seed, place: &str) -> Self {
+        Self {
+            loss: Loss::none(seed, &format!("{place}/loss")),
+            arq: arq.map(|config| Arq::new(config, seed, place)),
+        }
+    }
+
+    /// Its losses.
+    pub const fn loss(&mut self) -> &mut Loss {
+        &mut self.loss
     }
 }
 
@@ -64,6 +76,10 @@ impl Stage for Radio {
 }
 
 impl Arq {
+    fn new(config: LinkArqConfig, seed: Seed, place: &str) -> Self {
+        Self { config, stream: seed.stream(&format!("{place}/link-arq")), held_until: Time::ZERO }
+    }
+
     fn retry(&self, at: Time, meta: &Meta, loss: &mut Loss) -> Fate {
         let mut retries = loss.retries(meta, self.stream.at(meta.key()));
         let mut tried = at;

@@ -257,6 +257,10 @@ impl FrameTransport for End {
         self.sender.rate_estimate()
     }
 
+    fn adjust_repair(&mut self, steps: i8) {
+        self.sender.adjust_repair(steps);
+    }
+
     fn poll_event(&mut self) -> Option<FrameEvent> {
         (self.receiver.poll_event())
             .or_else(|| self.sender.poll_dropped().map(FrameEvent::Dropped))

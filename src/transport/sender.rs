@@ -116,6 +116,11 @@ impl Sender {
         }
     }
 
+    /// From now on so many repair packets more with each block, or fewer.
+    pub(super) fn adjust_repair(&mut self, steps: i8) {
+        self.encoder.adjust_repair(steps);
+    }
+
     /// The next packet with data that may leave now.
     pub(super) fn poll_transmit(&mut self, trace: &mut Trace) -> Option<Packet> {
         if self.config.stale == Stale::Drop {

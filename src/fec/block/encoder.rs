@@ -47,6 +47,10 @@ impl<S: Symbol> Encoder<S> for BlockEncoder<S> {
         UNIT_OVERHEAD
     }
 
+    fn protects(&self) -> bool {
+        self.shape.repair > 0
+    }
+
     fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect<S> {
         if self.history.open_len() == 0 {
             self.deadline = self.shape.flush.map(|flush| now + flush);
@@ -76,6 +80,10 @@ impl<S: Symbol> Encoder<S> for BlockEncoder<S> {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.close();
         }
+    }
+
+    fn adjust_repair(&mut self, steps: i8) {
+        self.shape.adjust(steps);
     }
 
     fn request_repair(&mut self, _now: Time, range: RangeInclusive<u32>, count: u16) -> Vec<Repair<S>> {
@@ -135,6 +143,34 @@ mod tests {
         assert_eq!(ready(&mut encoder), [(1, 1, 0, 1), (0, 3, 0, 1)]);
         push(&mut encoder, 3..11);
         assert_eq!(ready(&mut encoder)[0], (3, 7, 0, 2), "the next matrix begins with the next packet");
+    }
+
+    #[test]
+    fn repair_packets_can_be_added_and_taken_away_block_by_block() {
+        let mut encoder = encoder();
+        let mut rows = |steps, esis| {
+            encoder.adjust_repair(steps);
+            push(&mut encoder, esis);
+            ready(&mut encoder).len() / 2
+        };
+        assert_eq!(rows(1, 0..8), 3);
+        assert_eq!(rows(-2, 8..16), 1);
+        assert_eq!(rows(i8::MIN, 16..24), 0);
+        assert_eq!((rows(2, 24..32), encoder.protects()), (2, true));
+        encoder.adjust_repair(i8::MIN);
+        assert!(!encoder.protects());
+        // 4 source packets leave room for 251.
+        (0..3).for_each(|_| encoder.adjust_repair(i8::MAX));
+        assert_eq!(encoder.shape.repair, 251);
+    }
+
+    #[test]
+    fn parity_has_one_repair_packet_whatever_is_asked_for() {
+        let (coefficients, partial) = (Coefficients::Ones, Partial::Proportional);
+        let shape = Shape { columns: 1, rows: 4, repair: 1, coefficients, flush: None, partial };
+        let mut encoder = BlockEncoder::<()>::new(shape);
+        encoder.adjust_repair(3);
+        assert_eq!(encoder.shape, shape);
     }
 
     #[test]

@@ -81,6 +81,15 @@ pub enum Partial {
 }
 
 impl Shape {
+    /// So many repair packets more for a full block, or fewer, as far as a block has room. Where all
+    /// coefficients are 1, further ones would say the same.
+    pub(super) fn adjust(&mut self, steps: i8) {
+        if self.coefficients == Coefficients::Cauchy {
+            let most = BLOCK_MAX - self.rows;
+            self.repair = self.repair.saturating_add_signed(steps.into()).min(most);
+        }
+    }
+
     /// The repair packets of a block that was closed with `sources` packets.
     pub(super) fn repair_for(&self, sources: usize) -> usize {
         match self.partial {

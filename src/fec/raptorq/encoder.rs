@@ -108,6 +108,10 @@ impl<S: Symbol> Encoder<S> for RaptorQEncoder<S> {
         UNIT_OVERHEAD
     }
 
+    fn protects(&self) -> bool {
+        self.cut.repair_for(1) > 0
+    }
+
     fn push_source(&mut self, now: Time, meta: &SourceMeta, symbol: &S) -> Protect<S> {
         let by_frame = matches!(self.cut, Cut::Frames { .. });
         // A frame that was given up half way has no last packet.
@@ -145,6 +149,10 @@ impl<S: Symbol> Encoder<S> for RaptorQEncoder<S> {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.close();
         }
+    }
+
+    fn adjust_repair(&mut self, steps: i8) {
+        self.cut = self.cut.adjusted(steps);
     }
 
     /// The next rows of the block: the code is rateless.
@@ -206,6 +214,22 @@ mod tests {
         assert!(rows(9..=19, 1).is_empty(), "there is no such block");
         encoder.handle_ack(19);
         assert!(encoder.request_repair(Time::ZERO, 10..=19, 1).is_empty(), "it was acknowledged");
+    }
+
+    #[test]
+    fn a_step_of_repair_is_a_packet_of_a_block_or_a_tenth_of_a_frame() {
+        let mut encoder = code(10, 2).encoder::<()>();
+        encoder.adjust_repair(1);
+        push(&mut encoder, 0..10);
+        assert_eq!(ready(&mut encoder).len(), 3);
+        encoder.adjust_repair(i8::MIN);
+        push(&mut encoder, 10..20);
+        assert_eq!((ready(&mut encoder), encoder.protects()), (vec![], false));
+        let mut encoder = RaptorQ::per_frame(30, 0).unwrap().encoder::<()>();
+        encoder.adjust_repair(2);
+        // By `meta`, frames of 1, 2, 3 and 4 packets.
+        push(&mut encoder, 0..10);
+        assert_eq!(ready(&mut encoder).len(), 1 + 1 + 2 + 2);
     }
 
     #[test]

@@ -109,6 +109,20 @@ impl Cut {
         }
     }
 
+    /// The same with so many repair packets more for each block, or so many tenths of a frame.
+    fn adjusted(self, steps: i8) -> Self {
+        match self {
+            Self::Packets { source, repair, flush } => {
+                let repair = repair.saturating_add_signed(steps.into()).min(SOURCES_MAX as u16);
+                Self::Packets { source, repair, flush }
+            }
+            Self::Frames { percent, minimum } => {
+                let percent = percent.saturating_add_signed(10 * i16::from(steps)).min(400);
+                Self::Frames { percent, minimum }
+            }
+        }
+    }
+
     /// The repair packets of a block of `sources` source packets.
     fn repair_for(self, sources: usize) -> usize {
         match self {

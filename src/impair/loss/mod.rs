@@ -6,7 +6,7 @@
 
 use crate::endpoint::Class;
 use crate::record::DropReason;
-use crate::rng::{self, Draws, Seed};
+use crate::rng::{self, Draws, Seed, Stream};
 use crate::time::Time;
 use crate::units::Probability;
 
@@ -15,7 +15,7 @@ use super::channel::Channel;
 use super::config::{LossConfig, LossFrom, LossModel, PathConfig};
 use super::{Fate, Meta, Stage};
 use by_channel::ByChannel;
-use gilbert_elliott::Chains;
+use gilbert_elliott::{Chains, GilbertElliott};
 use trace::LossTrace;
 
 pub mod by_channel;
@@ -25,6 +25,7 @@ pub mod trace;
 /// A loss model at its place.
 #[derive(Clone, Debug)]
 pub struct Loss {
+    stream: Stream,
     model: Model,
     from: LossFrom,
 }
@@ -57,7 +58,32 @@ impl Loss {
             }
             LossModel::Trace(ref trace) => Model::Trace(trace.clone()),
         };
-        Self { model, from: config.from }
+        Self { stream, model, from: config.from }
+    }
+
+    /// Losses that do not happen until [`Loss::set_mean`] says otherwise, drawn from the stream named
+    /// `name`.
+    pub fn none(seed: Seed, name: &str) -> Self {
+        let stream = seed.stream(name);
+        let never = Probability::ZERO;
+        Self { stream, model: Model::Iid(Chance::new(stream, never), never), from: LossFrom::Start }
+    }
+
+    /// From now on this share of packets is lost, in bursts of this mean length in packets: by a chain of
+    /// two states, or independently where the length is 1 or less. False, and nothing changes, where no
+    /// chain has such means ([`GilbertElliott::from_mean`]).
+    ///
+    /// What befalls a packet stays a function of seed, flow and index: it is what would have befallen it,
+    /// had the losses been these from the start.
+    pub fn set_mean(&mut self, share: Probability, burst_packets: f64) -> bool {
+        self.model = if burst_packets <= 1.0 {
+            Model::Iid(Chance::new(self.stream, share), share)
+        } else if let Some(parameters) = GilbertElliott::from_mean(share, burst_packets) {
+            Model::GilbertElliott(Chains::new(parameters, self.stream))
+        } else {
+            return false;
+        };
+        true
     }
 
     /// Whether the packet is lost at `at`.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::fec::adaptive::Adaptive;
 use crate::fec::red::Red;
-use crate::fec::reed_solomon::PerFrame;
+use crate::fec::reed_solomon::{PerFrame, PerPackets};
 use crate::fec::rlc::Rlc;
 
 fn answering(retransmit: Retransmit) -> Config {
@@ -100,4 +100,19 @@ fn the_adaptive_code_protects_before_the_receiver_can_ask_where_a_round_trip_is_
     // The first frames pass before the first report; from then on hardly any is lost.
     assert!(in_time >= 92, "{in_time} of 100");
     assert_eq!(every_tenth.count_sent(Class::Retransmission), 0);
+}
+
+#[test]
+fn repair_packets_that_are_added_while_the_session_runs_repair() {
+    let scheme = Scheme::ReedSolomon(PerPackets::new(5, 1, None).unwrap());
+    // Two packets of a block of 5 + 1 are too many, of one of 5 + 3 they are not.
+    let mut pair = Pair::losing(config(Retransmit::Never), &scheme, &[1, 2, 13, 14]);
+    pair.stream(2, 5000, millis(20));
+    pair.run_for(millis(25));
+    pair.ends[0].adjust_repair(2);
+    pair.stream(4, 5000, millis(20));
+    pair.run_for(millis(200));
+    assert_eq!(pair.count_sent(Class::Repair), 2 + 4 * 3);
+    assert_eq!(pair.lost().len(), 1);
+    assert_eq!(pair.count(|event| matches!(event, Event::Malformed(_))), 0);
 }

@@ -34,6 +34,11 @@ impl<E: Endpoint> Ends<E> {
         &self.ends
     }
 
+    /// All of them, to tell them something that makes none of them due.
+    pub(super) fn all_mut(&mut self) -> &mut [E] {
+        &mut self.ends
+    }
+
     /// When the next end wants to be called, and which; the lowest where several do at once.
     pub(super) fn next(&self) -> Option<(Time, usize)> {
         self.alarms.first()

@@ -24,6 +24,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::AddAssign;
 
 use bytes::{Buf, Bytes, BytesMut};
 use hkdf::hmac::{Hmac, Mac};
@@ -456,6 +457,12 @@ impl Refusals {
 
     fn count(&mut self, reason: Reason) {
         self.0[reason as usize] += 1;
+    }
+}
+
+impl AddAssign for Refusals {
+    fn add_assign(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(count, other)| *count += other);
     }
 }
 

@@ -11,10 +11,12 @@ mod alarms;
 pub mod clock;
 mod datagram;
 mod ends;
+pub mod holders;
 pub mod host;
 #[cfg(target_os = "linux")]
 pub mod kernel;
 mod links;
+pub mod live;
 pub mod message;
 pub mod sim;
 pub mod timing;

@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
+use std::ops::AddAssign;
 
 use bytes::{Buf, Bytes, BytesMut};
 use quinn_udp::{EcnCodepoint, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
@@ -56,6 +57,15 @@ pub struct Counts {
     pub overflowed: u64,
     /// The kernel did not want them: too long for the way, no way, not permitted.
     pub refused: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.received += other.received;
+        self.overflowed += other.overflowed;
+        self.refused += other.refused;
+    }
 }
 
 /// Room for what is received in one go; one is enough for all sockets of a thread.

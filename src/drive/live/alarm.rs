@@ -1,0 +1,116 @@
+//! A wake-up call that the runtime can wait for.
+//!
+//! tokio's own timers tick in milliseconds, which is later than a packet may be. Linux has timers with
+//! a file descriptor (timerfd_create(2)), which are as exact as the kernel's clock. Elsewhere tokio's
+//! has to do, and the driver asks to be woken early and spins for the rest ([`SPIN`]).
+
+use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::{AsFd, OwnedFd};
+use std::task::{Context, Poll, ready};
+
+#[cfg(target_os = "linux")]
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+#[cfg(target_os = "linux")]
+use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::drive::clock::Clock;
+use crate::time::{Duration, Time};
+
+/// How much earlier than due the driver should be woken where nothing else is said.
+pub const SPIN: Duration = if cfg!(target_os = "linux") { Duration::ZERO } else { Duration::from_millis(2) };
+
+/// One wake-up call.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    timer: Timer,
+    /// When it is set to.
+    at: Option<Time>,
+}
+
+impl Alarm {
+    /// One that is not set. The runtime must be there.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { timer: Timer::new()?, at: None })
+    }
+
+    /// Sets it to `at`, whatever it was set to.
+    pub(super) fn set(&mut self, clock: &Clock, at: Time) -> io::Result<()> {
+        if self.at != Some(at) {
+            self.timer.set(clock.until(at).max(Duration::from_nanos(1)))?;
+            self.at = Some(at);
+        }
+        Ok(())
+    }
+
+    /// Whether its time has come; then it is not set any more.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.timer.poll(context))?;
+        self.at = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+struct Timer {
+    timer: TimerFd,
+    /// The same, as the runtime watches it.
+    watch: AsyncFd<OwnedFd>,
+}
+
+#[cfg(target_os = "linux")]
+impl Timer {
+    #[expect(
+        deprecated,
+        reason = "what replaces it asks in an unsafe way for what an OwnedFd promises anyway"
+    )]
+    fn new() -> io::Result<Self> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        let watch = AsyncFd::with_interest(timer.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
+        Ok(Self { timer, watch })
+    }
+
+    fn set(&mut self, wait: Duration) -> io::Result<()> {
+        let wait = std::time::Duration::from_nanos(wait.as_nanos());
+        Ok(self.timer.set(Expiration::OneShot(wait.into()), TimerSetTimeFlags::empty())?)
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut guard = ready!(self.watch.poll_read_ready(context))?;
+            // Nothing can happen between reading it and this: one thread does both.
+            guard.clear_ready();
+            match self.timer.wait() {
+                Ok(()) => return Poll::Ready(Ok(())),
+                // It was set anew after it had gone off.
+                Err(nix::errno::Errno::EAGAIN) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+struct Timer(std::pin::Pin<Box<tokio::time::Sleep>>);
+
+#[cfg(not(target_os = "linux"))]
+impl Timer {
+    fn new() -> io::Result<Self> {
+        Ok(Self(Box::pin(tokio::time::sleep(std::time::Duration::MAX))))
+    }
+
+    fn set(&mut self, wait: Duration) -> io::Result<()> {
+        let wait = std::time::Duration::from_nanos(wait.as_nanos());
+        self.0.as_mut().reset(tokio::time::Instant::now() + wait);
+        Ok(())
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        use std::future::Future;
+        ready!(self.0.as_mut().poll(context));
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,248 @@
+//! A trial in real time: what is due, what arrives, and who waits for what.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::task::Poll;
+
+use super::alarm::Alarm;
+use super::gates::Gates;
+use super::{LiveConfig, LiveError, PERIOD, SocketReport};
+use crate::drive::clock::Clock;
+use crate::drive::datagram::Datagram;
+use crate::drive::ends::Ends;
+use crate::drive::host::Host;
+use crate::drive::links::Links;
+use crate::drive::message::{Command, Message};
+use crate::drive::timing::{Lateness, Timing};
+use crate::endpoint::{Arrival, Direction, Flow};
+use crate::record::{Event, Record, Sink};
+use crate::time::{Duration, Time};
+
+/// Things that are done in a row before the sockets get their turn.
+const TURN: usize = 256;
+
+/// How often it is told how well time was kept.
+const TIMING: Duration = Duration::from_millis(500);
+
+/// How long what is in a socket when the trial ends may take to come out of it.
+const DRAIN: Duration = Duration::from_millis(200);
+
+/// A trial that is set up.
+pub(super) struct Trial<'a> {
+    ends: Ends<Host>,
+    links: Links<Datagram>,
+    gates: Gates,
+    alarm: Alarm,
+    clock: Clock,
+    /// The time of what was done last: times never go back.
+    last: Time,
+    end: Time,
+    spin: Duration,
+    lateness: Lateness,
+    processor: Processor,
+    tell: &'a mut dyn FnMut(Message),
+}
+
+/// Tells records as messages.
+struct Records<'a>(&'a mut dyn FnMut(Message));
+
+impl Sink for Records<'_> {
+    fn record(&mut self, record: &Record) {
+        (self.0)(Message::Record(*record));
+    }
+}
+
+impl<'a> Trial<'a> {
+    /// Binds the sockets and opens the sessions.
+    pub(super) async fn set_up(
+        sessions: impl IntoIterator<Item = [Host; 2]>,
+        links: Links<Datagram>,
+        config: &LiveConfig,
+        tell: &'a mut dyn FnMut(Message),
+    ) -> Result<Self, LiveError> {
+        let ends = Ends::new(sessions);
+        let mut gates = Gates::new(config.sockets, &config.ports, &config.door, config.segmentation)?;
+        let mut alarm = Alarm::new().map_err(LiveError::Socket)?;
+        gates.open(&mut alarm).await?;
+        let (processor, lateness) = (Processor::start(), Lateness::default());
+        let (clock, last, end, spin) = (Clock::start(), Time::ZERO, config.end, config.spin);
+        Ok(Self { ends, links, gates, alarm, clock, last, end, spin, lateness, processor, tell })
+    }
+
+    /// Runs it to its end.
+    pub(super) async fn run(mut self, commands: &Receiver<Command>) -> Result<SocketReport, LiveError> {
+        self.play(commands).await.map_err(LiveError::Socket)?;
+        self.drain().await.map_err(LiveError::Socket)?;
+        let report = self.gates.report();
+        let timing = self.timing(report.missing);
+        (self.tell)(Message::Timing(timing));
+        (self.tell)(Message::Closed { under_way: self.links.under_way() });
+        Ok(report)
+    }
+
+    async fn play(&mut self, commands: &Receiver<Command>) -> io::Result<()> {
+        (self.tell)(Message::Started { ports: self.gates.ports() });
+        self.clock = Clock::start();
+        self.ends.start(Time::ZERO, &mut self.links, &mut Records(self.tell));
+        let mut report = Time::ZERO + TIMING;
+        loop {
+            let done = self.catch_up();
+            self.gates.flush()?;
+            let now = self.clock.now();
+            if done && now >= self.end {
+                return Ok(());
+            }
+            if now >= report {
+                let timing = self.timing(self.gates.drops());
+                (self.tell)(Message::Timing(timing));
+                report = now + TIMING;
+            }
+            self.obey(commands);
+            let next = self.next_due().unwrap_or(Time::NEVER);
+            self.wait(next.min(report).min(now + PERIOD).min(self.end)).await?;
+            self.receive()?;
+        }
+    }
+
+    /// Does what is due, each thing at its due time; whether that was all of it.
+    fn catch_up(&mut self) -> bool {
+        for _ in 0..TURN {
+            let now = self.clock.now();
+            let Some(due) = self.next_due().filter(|&due| due <= now.min(self.end)) else { return true };
+            self.lateness.note(due, now);
+            self.last = self.last.max(due);
+            self.step(self.last);
+        }
+        false
+    }
+
+    fn next_due(&self) -> Option<Time> {
+        Time::earliest([self.links.next().map(|(at, _)| at), self.ends.next().map(|(at, _)| at)])
+    }
+
+    /// Does the next thing that is due: arrivals before alarms, as in virtual time.
+    fn step(&mut self, at: Time) {
+        let Self { ends, links, gates, tell, .. } = self;
+        let mut sink = Records(&mut **tell);
+        match (links.next(), ends.next()) {
+            (Some((arrives, direction)), alarm) if alarm.is_none_or(|(alarm, _)| arrives <= alarm) => {
+                let Some((flow, arrival)) = links.poll(at, direction, &mut sink) else { return };
+                match arrival {
+                    Arrival { packet: Datagram::Udp(packet), ecn } if gates.has(flow, direction) => {
+                        gates.post(flow, direction, &Arrival { packet, ecn });
+                    }
+                    other => ends.handle_packet(at, flow, direction, other, links, &mut sink),
+                }
+            }
+            (_, Some((_, number))) => ends.handle_timeout(number, at, links, &mut sink),
+            (_, None) => {}
+        }
+    }
+
+    /// Waits until `at`, or until a socket has something. The last bit is spun where that is wanted.
+    async fn wait(&mut self, at: Time) -> io::Result<()> {
+        let early = at.saturating_sub(self.spin);
+        if self.clock.now() < early {
+            self.alarm.set(&self.clock, early)?;
+            return self.gates.wait(&mut self.alarm).await;
+        }
+        // The runtime has to look for news of the sockets all the same.
+        tokio::task::yield_now().await;
+        poll_fn(|context| Poll::Ready(self.gates.look(context).map(|_| ()))).await
+    }
+
+    /// Hands to the ends what has come to their sockets.
+    fn receive(&mut self) -> io::Result<()> {
+        self.hand_over(Gates::receive)
+    }
+
+    /// Lets what is in the sockets come out of them.
+    async fn drain(&mut self) -> io::Result<()> {
+        let until = self.clock.now() + DRAIN;
+        loop {
+            self.gates.flush()?;
+            self.hand_over(Gates::receive_all)?;
+            let now = self.clock.now();
+            if self.gates.missing() == 0 || now >= until {
+                return Ok(());
+            }
+            self.wait((now + Duration::from_millis(1)).min(until)).await?;
+        }
+    }
+
+    /// Gives every packet that comes through `way` to the end that it is for.
+    fn hand_over(
+        &mut self,
+        way: impl FnOnce(&mut Gates, &mut dyn FnMut(Flow, Direction, super::gates::Arrived)) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Self { ends, links, gates, clock, last, end, tell, .. } = self;
+        let mut sink = Records(&mut **tell);
+        way(gates, &mut |flow, direction, arrived| {
+            // What crossed the link before the end counts, although it is read a moment later.
+            let now = clock.now().min(*end).max(*last);
+            *last = now;
+            match arrived {
+                Ok(Arrival { packet, ecn }) => {
+                    let arrival = Arrival { packet: packet.into(), ecn };
+                    ends.handle_packet(now, flow, direction, arrival, links, &mut sink);
+                }
+                Err(reason) => {
+                    sink.record(&Record { at: now, flow, direction, event: Event::Malformed(reason) });
+                }
+            }
+        })
+    }
+
+    /// Does what it was told. A driver that nobody can tell anything any more goes on.
+    fn obey(&mut self, commands: &Receiver<Command>) {
+        loop {
+            match commands.try_recv() {
+                Ok(Command::Stop) => self.end = self.end.min(self.clock.now().max(self.last)),
+                Ok(Command::Loss { share, burst }) => {
+                    self.links.set_loss(share, burst);
+                }
+                Ok(Command::Repair(steps)) => {
+                    self.ends.all_mut().iter_mut().for_each(|host| host.adjust_repair(steps))
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn timing(&self, socket_drops: u64) -> Timing {
+        let cpu = self.processor.share(self.clock.now());
+        Timing { socket_drops, cpu, ..self.lateness.timing() }
+    }
+}
+
+/// How much of a core this thread uses.
+#[derive(Debug)]
+struct Processor {
+    used: Duration,
+}
+
+impl Processor {
+    fn start() -> Self {
+        Self { used: used() }
+    }
+
+    /// The share of a core used from the start to `now`.
+    fn share(&self, now: Time) -> f64 {
+        used().saturating_sub(self.used).as_secs_f64() / now.as_secs_f64().max(1e-9)
+    }
+}
+
+/// The processor time of this thread.
+#[cfg(target_os = "linux")]
+fn used() -> Duration {
+    use nix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(std::time::Duration::from);
+    time.map_or(Duration::ZERO, |time| Duration::from_nanos(time.as_nanos() as u64))
+}
+
+/// The processor time of this thread: nobody tells.
+#[cfg(not(target_os = "linux"))]
+fn used() -> Duration {
+    Duration::ZERO
+}

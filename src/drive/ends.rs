@@ -35,7 +35,6 @@ impl<E: Endpoint> Ends<E> {
     }
 
     /// All of them, to change how they behave.
-    /// All of them, to tell them something that makes none of them due.
     pub(super) fn all_mut(&mut self) -> &mut [E] {
         &mut self.ends
     }

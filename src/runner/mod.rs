@@ -6,6 +6,7 @@
 pub mod agreement;
 #[cfg(target_os = "linux")]
 pub mod kernel;
+pub mod loopback;
 mod outcome;
 pub mod realtime;
 mod trial;

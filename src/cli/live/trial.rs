@@ -55,7 +55,15 @@ impl Network {
                 command.stdin(Stdio::piped()).stdout(Stdio::piped());
                 Playing::in_process(command.spawn()?)
             }
-            Tcp::Model => Err(io::Error::other(format!("not yet: {} {contender} {seed}", scenario.sessions))),
+            Tcp::Model => {
+                let scenario = scenario.clone();
+                Playing::in_thread(move |commands, tell| {
+                    let played = runner::loopback::play(&scenario, contender, seed, &commands, tell);
+                    if let Err(error) = played {
+                        tell(Message::Failed(error.to_string()));
+                    }
+                })
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use libc::c_short;
+use libc::{c_int, c_short};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 
@@ -70,6 +70,14 @@ pub fn die_with_parent(command: &mut Command) -> &mut Command {
     };
     // SAFETY: the hook makes two system calls that POSIX and Linux allow between fork and exec, and
     // neither allocates nor locks: the errors are plain numbers.
+    unsafe { command.pre_exec(hook) }
+}
+
+/// Lets the child that `command` will start get all signals, also those that are blocked here.
+pub(super) fn unblock_signals(command: &mut Command) -> &mut Command {
+    let hook = || SigSet::empty().thread_set_mask().map_err(io::Error::from);
+    // SAFETY: the hook makes one system call that POSIX allows between fork and exec, and neither
+    // allocates nor locks.
     unsafe { command.pre_exec(hook) }
 }
 
@@ -214,12 +222,6 @@ struct RawBbrInfo {
     min_rtt: u32,
     pacing_gain: u32,
     cwnd_gain: u32,
-/// Lets the child that `command` will start get all signals, also those that are blocked here.
-pub(super) fn unblock_signals(command: &mut Command) -> &mut Command {
-    let hook = || SigSet::empty().thread_set_mask().map_err(io::Error::from);
-    // SAFETY: the hook makes one system call that POSIX allows between fork and exec, and neither
-    // allocates nor locks.
-    unsafe { command.pre_exec(hook) }
 }
 
 #[cfg(test)]

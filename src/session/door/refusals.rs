@@ -1,6 +1,7 @@
 //! What a door has refused, and why.
 
 use std::fmt;
+use std::ops::AddAssign;
 
 /// Why a datagram was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,5 +74,11 @@ impl Refusals {
 
     pub(super) fn count(&mut self, reason: Reason) {
         self.0[reason as usize] += 1;
+    }
+}
+
+impl AddAssign for Refusals {
+    fn add_assign(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(count, other)| *count += other);
     }
 }

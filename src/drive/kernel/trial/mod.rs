@@ -226,7 +226,7 @@ impl Loop {
     /// Does what is due until `until`, in order; what is due at an end after what arrives there.
     fn do_due(&mut self, until: Time, sink: &mut dyn Sink) {
         loop {
-            let packet = self.relay.next_at().filter(|&at| at <= until);
+            let packet = self.relay.links().next().map(|(at, _)| at).filter(|&at| at <= until);
             let alarm = self.ends.next().filter(|&(at, _)| at <= until);
             match (packet, alarm) {
                 (Some(at), alarm) if alarm.is_none_or(|(alarm, _)| at <= alarm) => {

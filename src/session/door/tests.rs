@@ -378,7 +378,7 @@ fn a_probe_or_answer_that_is_played_again_or_forged_changes_no_clock() {
 fn any_datagram() -> impl Strategy<Value = Vec<u8>> {
     let setup = (any::<[u8; 4]>(), any::<[bool; 3]>(), 0_u8..9, prop::collection::vec(any::<u8>(), 0..80));
     let setup = setup.prop_map(|(to, [tag, version, zero], what, rest)| {
-        let first = VERSION + u8::from(version) << 5 | u8::from(tag) << 3 | SETUP;
+        let first = (VERSION + u8::from(version)) << 5 | u8::from(tag) << 3 | SETUP;
         [if zero { &[0; 4][..] } else { &to }, &[first, what], &rest].concat()
     });
     let packet = prop::collection::vec(any::<u8>(), 0..1300);

@@ -3,10 +3,10 @@
 //!
 //! | file | duty |
 //! | --- | --- |
-//! | [`namespace`] | makes the two namespaces, with [`netlink`] and without any program |
-//! | [`tun`] | reads and writes packets |
-//! | [`offload`] | cuts what the kernel hands over uncut into packets |
-//! | [`relay`] | carries them over the [links](super::links), never early |
+//! | [`namespace`] | makes the two namespaces, with `netlink` and without any program |
+//! | `tun` | reads and writes packets |
+//! | `offload` | cuts what the kernel hands over uncut into packets |
+//! | [`relay`] | carries them over the [links](super::Links), never early |
 //! | [`wait`] | sleeps until something is due or comes |
 //! | [`link`](mod@link) | runs any two programs at the ends of a path |
 //! | [`processes`] | ends everything that a program started together with it |

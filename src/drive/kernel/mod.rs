@@ -3,10 +3,10 @@
 //!
 //! | file | duty |
 //! | --- | --- |
-//! | [`namespace`] | makes the two namespaces, with [`netlink`] and without any program |
-//! | [`tun`] | reads and writes packets |
-//! | [`offload`] | cuts what the kernel hands over uncut into packets |
-//! | [`relay`] | carries them over the [links](super::links), never early |
+//! | [`namespace`] | makes the two namespaces, with `netlink` and without any program |
+//! | `tun` | reads and writes packets |
+//! | `offload` | cuts what the kernel hands over uncut into packets |
+//! | [`relay`] | carries them over the [links](super::Links), never early |
 //! | [`wait`] | sleeps until something is due or comes |
 //! | [`tcp`] | the kernel's TCP as a contender |
 //! | [`trial`] | plays a trial over them |

@@ -61,7 +61,7 @@ pub struct Flood {
     pub sent: u64,
     /// Datagrams received.
     pub received: u64,
-    /// For how long.
+    /// Until the last was received.
     pub lasted: Duration,
 }
 
@@ -152,16 +152,15 @@ pub fn flood(per_second: Option<u64>, lasting: Duration) -> Result<Measured<Floo
 fn flow(namespaces: &Namespaces, per_second: Option<u64>, lasting: Duration) -> io::Result<Flood> {
     let (sender, receiver) = datagram_sockets(namespaces)?;
     let done = AtomicBool::new(false);
+    let clock = Clock::start();
     thread::scope(|scope| {
-        let receiving = scope.spawn(|| count(&receiver, &done));
-        let clock = Clock::start();
+        let receiving = scope.spawn(|| count(&receiver, &clock, &done));
         let sent = send_batches(&sender, per_second, &clock, Time::ZERO + lasting)?;
-        let lasted = clock.now().since(Time::ZERO);
         // What is on its way arrives long before that.
         Waiter::new(Patience::Sleep)?.wait(&mut [], &clock, Some(clock.now() + SETTLE))?;
         done.store(true, Ordering::Relaxed);
-        let received = joined(receiving)?;
-        Ok(Flood { sent, received, lasted })
+        let (received, last) = joined(receiving)?;
+        Ok(Flood { sent, received, lasted: last.since(Time::ZERO) })
     })
 }
 
@@ -323,17 +322,22 @@ fn send_batches(socket: &UdpSocket, per_second: Option<u64>, clock: &Clock, end:
     }
 }
 
-/// Counts datagrams until it is done and none comes.
-fn count(socket: &UdpSocket, done: &AtomicBool) -> io::Result<u64> {
+/// Counts datagrams until it is done and none comes; and when the last came.
+fn count(socket: &UdpSocket, clock: &Clock, done: &AtomicBool) -> io::Result<(u64, Time)> {
+    // Before the sender, which would take all of the processor and fill the queues for nobody.
+    sys::raise_priority();
     let mut buffers = vec![[0; DATAGRAM]; BATCH];
     let mut headers = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);
-    let mut received = 0;
+    let (mut received, mut last) = (0, Time::ZERO);
     loop {
         let mut slices: Vec<_> = buffers.iter_mut().map(|buffer| [io::IoSliceMut::new(buffer)]).collect();
         let flags = MsgFlags::MSG_WAITFORONE;
         match socket::recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), flags, None) {
-            Ok(datagrams) => received += datagrams.count() as u64,
-            Err(nix::Error::EAGAIN) if done.load(Ordering::Relaxed) => return Ok(received),
+            Ok(datagrams) => {
+                received += datagrams.count() as u64;
+                last = clock.now();
+            }
+            Err(nix::Error::EAGAIN) if done.load(Ordering::Relaxed) => return Ok((received, last)),
             Err(nix::Error::EAGAIN) => {}
             Err(error) => return Err(error.into()),
         }

@@ -34,8 +34,8 @@ impl Tun {
         Ok(Self { device, name: name.to_owned(), statistics })
     }
 
-    /// Reads the next packet that the kernel sends, behind a header about [what is left to
-    /// do](super::offload); how many bytes both have, or none where there is none.
+    /// Reads the next packet that the kernel sends, behind a header about what is left to
+    /// do (`offload`); how many bytes both have, or none where there is none.
     ///
     /// # Errors
     /// What read(2) says: above all that the device is down.

@@ -19,6 +19,7 @@ mod bench;
 mod conduct;
 mod explain;
 mod output;
+mod ports;
 mod progress;
 mod recommend;
 mod run;
@@ -44,6 +45,7 @@ enum Command {
     Scenario(scenario::Scenario),
     Schema(schema::Schema),
     Explain(explain::Explain),
+    Ports(ports::Ports),
 }
 
 /// How the program ends when nothing went wrong with it.
@@ -117,6 +119,7 @@ impl Cli {
             Some(Command::Scenario(scenario)) => scenario.run(),
             Some(Command::Schema(schema)) => schema.run(),
             Some(Command::Explain(explain)) => explain.run(),
+            Some(Command::Ports(ports)) => ports.run(),
         }?;
         Ok(Exit::Success)
     }

@@ -335,3 +335,17 @@ fn two_processes_at_once_never_share_a_port_and_both_get_theirs() {
     all.dedup();
     assert_eq!(all.len(), 95, "no port twice");
 }
+
+#[test]
+fn fhsim_ports_shows_who_holds_a_port_and_which_one_is_next() {
+    let held = UdpSocket::bind((LOOPBACK, 22_200)).unwrap();
+    let mut fhsim = assert_cmd::Command::cargo_bin("fhsim").unwrap();
+    let output = fhsim.args(["ports", "--range", "22200-22201"]).assert().success().get_output().clone();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("udp 127.0.0.1:22200"), "{text}");
+    if cfg!(target_os = "linux") {
+        assert!(text.contains(&format!("(pid {})", std::process::id())), "{text}");
+    }
+    assert!(text.contains("the next session gets port 22201"), "{text}");
+    drop(held);
+}

@@ -22,6 +22,7 @@ mod explain;
 mod link;
 mod live;
 mod output;
+mod ports;
 mod progress;
 mod recommend;
 mod run;
@@ -58,6 +59,7 @@ enum Command {
     Doctor(doctor::Doctor),
     #[command(hide = true, name = link::INNER)]
     LinkInner(link::Link),
+    Ports(ports::Ports),
 }
 
 /// How the program ends when nothing went wrong with it.
@@ -141,6 +143,7 @@ impl Cli {
             Some(Command::Verify(verify)) => return verify.run(),
             #[cfg(target_os = "linux")]
             Some(Command::KernelTrial(trial)) => trial.run(),
+            Some(Command::Ports(ports)) => ports.run(),
         }?;
         Ok(Exit::Success)
     }

@@ -46,7 +46,19 @@ impl<E: Endpoint> Ends<E> {
 
     /// Calls every end for the first time.
     pub(super) fn start(&mut self, now: Time, outlet: &mut impl Outlet<E::Packet>, sink: &mut dyn Sink) {
-        for number in 0..self.ends.len() {
+        self.start_some(|_| true, now, outlet, sink);
+    }
+
+    /// Calls those ends for the first time that are here; the others are on another machine, and never
+    /// called.
+    pub(super) fn start_some(
+        &mut self,
+        is_here: impl Fn(usize) -> bool,
+        now: Time,
+        outlet: &mut impl Outlet<E::Packet>,
+        sink: &mut dyn Sink,
+    ) {
+        for number in (0..self.ends.len()).filter(|&number| is_here(number)) {
             self.handle_timeout(number, now, outlet, sink);
         }
     }

@@ -28,6 +28,8 @@ pub enum Message {
     Timing(Timing),
     /// What the kernel says about a connection; now and then.
     Tcp(TcpSample),
+    /// The trial is on two machines: what is known of the other one's clock, once at the end.
+    Clock(ClockReading),
     /// The trial is over.
     Closed {
         /// What the links still hold.
@@ -56,6 +58,31 @@ pub struct TcpSample {
     pub retransmitted: u32,
     /// The rate at which data has lately been delivered, in bits per second.
     pub delivery_rate_bps: u64,
+}
+
+/// What is known of the clock of the other machine.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClockReading {
+    /// How far it is ahead of this one's, in nanoseconds.
+    pub offset_ns: i64,
+    /// How much faster it runs, in millionths; none where it was not watched for long enough.
+    pub skew_ppm: Option<f64>,
+    /// How wrong the offset may be: half the least round trip. No delay from one machine to the other is
+    /// known any better.
+    #[serde(with = "crate::time::nanos")]
+    pub bound: Duration,
+}
+
+impl fmt::Display for ClockReading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.offset_ns as f64 / 1e6;
+        write!(f, "the other machine's is ahead by {millis:.3} ms ± {:.3} ms", self.bound.as_millis_f64())?;
+        match self.skew_ppm {
+            Some(skew) => write!(f, " and faster by {skew:.1} millionths")?,
+            None => f.write_str("; by how much it is faster takes longer to see")?,
+        }
+        f.write_str("; one-way delays below that bound are withheld")
+    }
 }
 
 /// What a trial may be told while it runs.
@@ -115,13 +142,21 @@ pub fn encode(message: &impl Serialize, out: &mut Vec<u8>) {
 /// What `input` says; [`ErrorKind::InvalidData`] for what is no message, [`ErrorKind::UnexpectedEof`]
 /// where it breaks off.
 pub fn read<M: DeserializeOwned>(input: &mut impl Read) -> io::Result<Option<M>> {
+    read_bounded(input, MESSAGE_MAX)
+}
+
+/// As [`read`], for messages of at most `most` bytes.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_bounded<M: DeserializeOwned>(input: &mut impl Read, most: usize) -> io::Result<Option<M>> {
     let mut length = [0; 4];
     match input.read(&mut length[..1])? {
         0 => return Ok(None),
         _ => input.read_exact(&mut length[1..])?,
     }
     let length = u32::from_le_bytes(length) as usize;
-    if length > MESSAGE_MAX {
+    if length > most {
         return Err(io::Error::new(ErrorKind::InvalidData, "a message is too long"));
     }
     let mut bytes = vec![0; length];

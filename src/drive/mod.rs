@@ -9,6 +9,7 @@
 
 mod alarms;
 pub mod clock;
+pub mod control;
 mod datagram;
 mod ends;
 pub mod holders;

@@ -57,6 +57,23 @@ impl Value {
 /// a mean over seeds must not leave such a seed out.
 pub const NEVER_ARRIVED: &str = "infinite: too many of them never arrived";
 
+/// Why a delay between two machines is absent that their clocks do not show.
+pub const BELOW_CLOCKS: &str = "below the bound of the clocks' offset";
+
+/// The figures that compare a time at one end of the path with a time at the other.
+const ONE_WAY: [&str; 10] = [
+    "age_p50_ms",
+    "age_p95_ms",
+    "age_p99_ms",
+    "age_max_ms",
+    "worst_session_age_p99_ms",
+    "frame_delay_p50_ms",
+    "frame_delay_p95_ms",
+    "frame_delay_p99_ms",
+    "sharp_after_p95_ms",
+    "keys_delay_p95_ms",
+];
+
 /// All figures of one trial: a value for each of [`METRICS`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metrics {
@@ -78,6 +95,16 @@ impl Metrics {
                 Value::Number(number) if !number.is_finite() => Value::Absent("too large for a number"),
                 value => value,
             };
+        }
+    }
+
+    /// Takes the value from every delay between two machines that is below `bound_ms`, the bound of what
+    /// is known of their clocks' offset.
+    pub fn withhold_below(&mut self, bound_ms: f64) {
+        for key in ONE_WAY {
+            if self.get(key).and_then(Value::number).is_some_and(|delay| delay < bound_ms) {
+                self.set(key, Value::Absent(BELOW_CLOCKS));
+            }
         }
     }
 
@@ -426,6 +453,17 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn only_delays_between_machines_are_withheld_and_only_below_the_bound() {
+        let figures = [("age_p50_ms", 2.0), ("age_p99_ms", 30.0), ("recovery_delay_p50_ms", 2.0)];
+        let mut metrics: Metrics = figures.map(|(key, value)| (key, Value::Number(value))).into_iter().collect();
+        metrics.withhold_below(5.0);
+        assert_eq!(metrics.get("age_p50_ms"), Some(Value::Absent(BELOW_CLOCKS)));
+        assert_eq!(metrics.get("age_p99_ms"), Some(Value::Number(30.0)));
+        assert_eq!(metrics.get("recovery_delay_p50_ms"), Some(Value::Number(2.0)), "measured at one end");
+        assert!(ONE_WAY.iter().all(|key| position(key).is_some()));
+    }
 
     #[test]
     fn the_keys_are_the_documented_ones() {

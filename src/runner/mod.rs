@@ -7,8 +7,10 @@ pub mod agreement;
 #[cfg(target_os = "linux")]
 pub mod kernel;
 pub mod loopback;
+mod merge;
 mod outcome;
 pub mod realtime;
+pub mod remote;
 mod trial;
 
 use std::num::NonZeroUsize;

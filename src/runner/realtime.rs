@@ -9,7 +9,7 @@ use std::thread;
 
 use super::outcome::Outcome;
 use super::trial::Books;
-use crate::drive::message::{self, Command, Message};
+use crate::drive::message::{self, ClockReading, Command, Message};
 use crate::drive::timing::Timing;
 use crate::ledger::Imbalance;
 use crate::measure::Metrics;
@@ -43,6 +43,8 @@ pub struct RealTimeOutcome {
     pub outcome: Outcome,
     /// How well time was kept by the trials of each contender.
     pub timing: Vec<Timing>,
+    /// Where the trials were on two machines: the least certain of what was known of the other clock.
+    pub clock: Option<ClockReading>,
 }
 
 /// What came of one trial.
@@ -52,6 +54,8 @@ pub struct Played {
     pub metrics: Metrics,
     /// How well time was kept.
     pub timing: Timing,
+    /// What is known of the other machine's clock, where there is one.
+    pub clock: Option<ClockReading>,
     /// The port of each session.
     pub ports: Vec<u16>,
 }
@@ -140,7 +144,7 @@ impl Playing {
         also: &mut dyn Sink,
     ) -> Result<Played, RealTimeError> {
         let mut books = (Books::new(scenario, seed), also);
-        let (mut timing, mut ports, mut last) = (Timing::default(), Vec::new(), Time::ZERO);
+        let (mut timing, mut clock, mut ports, mut last) = (Timing::default(), None, Vec::new(), Time::ZERO);
         for message in &self.messages {
             let message = message?;
             observer.observe(place, &message);
@@ -151,13 +155,17 @@ impl Playing {
                     books.record(&record);
                 }
                 Message::Timing(latest) => timing = latest,
+                Message::Clock(reading) => clock = Some(reading),
                 Message::Tcp(_) => {}
                 Message::Closed { under_way } => {
                     if cancelled.load(Ordering::Relaxed) {
                         books.0.cut(last);
                     }
-                    let metrics = books.0.close(under_way)?;
-                    return Ok(Played { metrics, timing, ports });
+                    let mut metrics = books.0.close(under_way)?;
+                    if let Some(clock) = clock {
+                        metrics.withhold_below(clock.bound.as_millis_f64());
+                    }
+                    return Ok(Played { metrics, timing, clock, ports });
                 }
                 Message::Failed(why) => return Err(RealTimeError::Failed(why)),
             }
@@ -198,7 +206,7 @@ pub fn run(
     let contenders = scenario.contenders.len();
     let mut by_contender: Vec<Vec<Metrics>> = vec![Vec::new(); contenders];
     let mut timing = vec![Timing::default(); contenders];
-    let mut played_seeds = Vec::new();
+    let (mut played_seeds, mut clock) = (Vec::new(), None);
     let mut ports = (0, 0);
     for &seed in seeds {
         let played = side_by_side(scenario, seed, cancelled, observer, start)?;
@@ -208,6 +216,7 @@ pub fn run(
         }
         for (place, played) in played.into_iter().enumerate() {
             timing[place] = timing[place].worse(played.timing);
+            clock = [clock, played.clock].into_iter().flatten().max_by_key(|clock: &ClockReading| clock.bound);
             let lowest = played.ports.iter().min().copied().unwrap_or_default();
             ports = (lowest, played.ports.iter().max().copied().unwrap_or(lowest));
             by_contender[place].push(played.metrics);
@@ -218,7 +227,8 @@ pub fn run(
         }
     }
     let whole = played_seeds.len() == seeds.len() && !cancelled.load(Ordering::Relaxed);
-    Ok(RealTimeOutcome { outcome: Outcome::new(scenario, played_seeds, whole, by_contender, ports), timing })
+    let outcome = Outcome::new(scenario, played_seeds, whole, by_contender, ports);
+    Ok(RealTimeOutcome { outcome, timing, clock })
 }
 
 fn side_by_side(
@@ -298,6 +308,17 @@ mod tests {
         let place = told.iter().position(delivered).unwrap();
         told.remove(place);
         assert!(matches!(finish(told), Err(RealTimeError::Ledger(_))));
+    }
+
+    #[test]
+    fn what_the_clocks_do_not_show_is_withheld() {
+        let mut told = told(&scenario(), 1);
+        let reading = ClockReading { offset_ns: 5, skew_ppm: None, bound: crate::time::Duration::from_secs(1) };
+        told.insert(1, Message::Clock(reading));
+        let played = finish(told).unwrap();
+        assert_eq!(played.clock, Some(reading));
+        let withheld = Some(crate::measure::Value::Absent(crate::measure::metrics::BELOW_CLOCKS));
+        assert_eq!(played.metrics.get("age_p99_ms"), withheld);
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub struct ClockOffset {
     seconds: [Option<Sample>; WINDOW_SECS],
     /// When the last sample was taken.
     last: Time,
+    samples: u64,
 }
 
 impl ClockOffset {
@@ -40,7 +41,13 @@ impl ClockOffset {
             _ => *second = Some(sample),
         }
         self.last = self.last.max(sample.at);
+        self.samples += 1;
         true
+    }
+
+    /// How many round trips have been taken.
+    pub const fn count(&self) -> u64 {
+        self.samples
     }
 
     /// How far the other end's clock is ahead of this one's at `now`, in nanoseconds; none before the
@@ -124,7 +131,7 @@ impl ClockOffset {
 
 impl Default for ClockOffset {
     fn default() -> Self {
-        Self { seconds: [None; WINDOW_SECS], last: Time::ZERO }
+        Self { seconds: [None; WINDOW_SECS], last: Time::ZERO, samples: 0 }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use framehawk_sim::drive::message::Command;
 use framehawk_sim::drive::timing::{Quality, Timing};
@@ -17,6 +17,7 @@ use framehawk_sim::report::{table, verdict};
 use framehawk_sim::runner::realtime::{self, RealTimeOutcome};
 use framehawk_sim::scenario::{self, Draft, Scenario};
 
+use self::remote::{Guest, Machines};
 use self::trial::Network;
 use super::selection::{Selection, seed_range};
 use super::shell::quoted;
@@ -24,6 +25,7 @@ use super::view::knobs::Knobs;
 use super::view::{Board, lines, terminal};
 use super::{Exit, Failure, output};
 
+mod remote;
 pub(super) mod trial;
 
 /// Run a scenario in real time: real UDP sockets, and the kernel's TCP through the same link
@@ -33,6 +35,8 @@ Examples:
   fhsim live cafe-wifi
   fhsim live cafe-wifi --set duration=20s --no-tui
   fhsim live cafe-wifi --tcp model       where the kernel path is not to be had
+  fhsim live cafe-wifi --listen 0.0.0.0  on the server's machine, and then on the person's:
+  fhsim live cafe-wifi --connect 192.0.2.7
 
 Each contender has two network namespaces of its own, and everything between them crosses the scenario's
 link, packet by packet. `fhsim doctor` says whether that works here, and what is missing where not.
@@ -49,6 +53,8 @@ pub(super) struct Live {
     seeds: Option<(u64, u64)>,
     #[command(flatten)]
     network: Network,
+    #[command(flatten)]
+    machines: Machines,
     /// A line for each contender and second instead of a screen
     #[arg(long)]
     no_tui: bool,
@@ -77,24 +83,48 @@ impl Live {
                 output::tell(&format!("warning: {warning}"));
             }
         }
-        let real = self.play(&draft, &scenario)?;
+        if let Some(listen) = &self.machines.listen {
+            return self.machines.serve(listen, &draft, scenario);
+        }
+        let (guest, scenario) = match &self.machines.connect {
+            Some(server) => {
+                let (guest, scenario) = self.machines.visit(server, &draft, scenario)?;
+                (Some(guest), scenario)
+            }
+            None => (None, scenario),
+        };
+        let real = self.play(&draft, &scenario, guest.as_ref())?;
         match self.format {
             Format::Table => output::print(&table::draw(&draft, &real.outcome, output::look()))?,
             Format::Ndjson => event(&self.end(&draft, &real))?,
         }
         if !self.quiet {
             tell(&real);
+            if let Some(guest) = guest {
+                guest.tell();
+            }
         }
         Ok(if real.outcome.complete { Exit::Success } else { Exit::Interrupted })
     }
 
     /// Plays the trials in threads of their own and shows them in this one.
-    fn play(&self, draft: &Draft, scenario: &Scenario) -> Result<RealTimeOutcome, Failure> {
+    fn play(
+        &self,
+        draft: &Draft,
+        scenario: &Scenario,
+        guest: Option<&Guest>,
+    ) -> Result<RealTimeOutcome, Failure> {
         let seeds = self.seeds();
         let board = Board::new(scenario, name(draft), &seeds);
         let stage = Arc::new(Stage::default());
         let start = |contender: usize, seed: u64| {
-            let playing = self.network.start(&self.selection, scenario, contender, seed)?;
+            let playing = match guest {
+                Some(guest) => {
+                    let stage = Arc::clone(&stage);
+                    guest.start(contender, seed, move || stage.command(Command::Stop))
+                }
+                None => self.network.start(&self.selection, scenario, contender, seed),
+            }?;
             stage.watch(playing.commands());
             Ok(playing)
         };
@@ -112,7 +142,10 @@ impl Live {
             }
             let played = trials.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             shown?;
-            played.map_err(|(contender, error)| self.network.failure(&contender, &error).into())
+            played.map_err(|(contender, error)| match guest {
+                Some(_) => anyhow!("{contender}: {error}").into(),
+                None => self.network.failure(&contender, &error).into(),
+            })
         })
     }
 
@@ -125,7 +158,9 @@ impl Live {
         stage: &Arc<Stage>,
         done: &Receiver<()>,
     ) -> Result<(), Failure> {
-        if self.format == Format::Table && !self.no_tui && !self.quiet && terminal::is_at_hand() {
+        // Between two machines there is nothing to see before a trial is over.
+        let visible = self.machines.connect.is_none();
+        if self.format == Format::Table && visible && !self.no_tui && !self.quiet && terminal::is_at_hand() {
             let losses = scenario.path.down.loss.as_ref();
             let knobs = Knobs::new(losses.map_or(Some((0.0, 1.0)), |loss| loss.model.means()));
             terminal::watch(board, knobs, output::look(), &|command| stage.command(command), done)?;
@@ -144,7 +179,7 @@ impl Live {
             });
             return written;
         }
-        if self.quiet {
+        if self.quiet || !visible {
             // It ends by the other end of the channel being dropped.
             let _ = done.recv();
             return Ok(());
@@ -198,6 +233,9 @@ fn name(draft: &Draft) -> &str {
 fn tell(real: &RealTimeOutcome) {
     let timing = real.timing.iter().copied().reduce(Timing::worse).unwrap_or_default();
     output::tell(&format!("timing: {timing}"));
+    if let Some(clock) = real.clock {
+        output::tell(&format!("clocks: {clock}"));
+    }
     if timing.quality() != Quality::Spoiled {
         for sentence in verdict::sentences(&real.outcome) {
             output::tell(&format!("verdict: {sentence}"));
@@ -208,11 +246,19 @@ fn tell(real: &RealTimeOutcome) {
 /// The first Ctrl-C ends the trials with what they have, the second at once.
 fn stop_on_interrupt(stage: &Arc<Stage>) -> anyhow::Result<()> {
     let stage = Arc::clone(stage);
+    on_interrupt(move || {
+        let first = !stage.cancelled.load(Ordering::Relaxed);
+        stage.command(Command::Stop);
+        first
+    })
+}
+
+/// Calls `stop` at every Ctrl-C, and ends the process where it says that there is nothing to stop.
+fn on_interrupt(mut stop: impl FnMut() -> bool + Send + 'static) -> anyhow::Result<()> {
     ctrlc::set_handler(move || {
-        if stage.cancelled.load(Ordering::Relaxed) {
+        if !stop() {
             process::exit(130);
         }
-        stage.command(Command::Stop);
     })
     .context("cannot listen to Ctrl-C")
 }

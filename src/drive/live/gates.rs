@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
@@ -17,6 +17,7 @@ use crate::drive::ends::{end_of, sends};
 use crate::drive::udp::{Inbox, UdpPort};
 use crate::endpoint::{Arrival, Direction, Ecn, Flow};
 use crate::record::Malformed;
+use crate::session::clock_offset::ClockOffset;
 use crate::session::door::{Door, DoorConfig, Reason, State};
 use crate::time::Time;
 use crate::transport::Packet;
@@ -32,7 +33,7 @@ struct Gate {
     watch: UdpSocket,
     door: Door,
     /// The server's port, given back when the sockets are closed.
-    claim: Option<Claim>,
+    _claim: Option<Claim>,
     readable: bool,
     /// Packets that were to go out.
     posted: u64,
@@ -40,11 +41,17 @@ struct Gate {
     admitted: u64,
 }
 
-/// The gates of all sessions that have sockets, numbered as the ends are: gate 2·f is the server's end of
-/// flow f, gate 2·f + 1 the person's.
+/// The gates of all sessions that have sockets.
+///
+/// Where both ends of the sessions are here, they are numbered as the ends are: gate 2·f is the server's
+/// end of flow f, gate 2·f + 1 the person's. Else gate f is the end of flow f that is here.
 #[derive(Debug)]
 pub(super) struct Gates {
     gates: Vec<Gate>,
+    /// The direction in which the ends here send, where the others are elsewhere.
+    half: Option<Direction>,
+    /// The server's port of each session.
+    ports: Vec<u16>,
     /// The doors' time: from before the handshakes on.
     clock: Clock,
     inbox: Inbox,
@@ -54,47 +61,106 @@ pub(super) struct Gates {
 pub(super) type Arrived = Result<Arrival<Packet>, Malformed>;
 
 impl Gates {
-    /// Sockets and doors for so many sessions.
-    pub(super) fn new(
+    /// Sockets and doors for both ends of so many sessions.
+    pub(super) fn both(
         sessions: usize,
         ports: &LivePorts,
         config: &DoorConfig,
         segmentation: bool,
     ) -> Result<Self, LiveError> {
-        let mut gates = Vec::with_capacity(2 * sessions);
+        let (mut gates, mut numbers) = (Vec::with_capacity(2 * sessions), Vec::new());
         for _ in 0..sessions {
-            let Lease { udp: server, claim } = ports.lease()?;
-            let address = server.local_addr();
-            let person = UdpPort::bind(SocketAddr::new(address.ip(), 0)).map_err(LiveError::Socket)?;
-            let doors =
-                [Door::server(config.clone(), secret()?), Door::client(config.clone(), secret()?, address)];
-            for ((mut port, door), claim) in [server, person].into_iter().zip(doors).zip([Some(claim), None])
-            {
-                port.set_segmentation(segmentation);
-                gates.push(Gate::new(port, door, claim).map_err(LiveError::Socket)?);
-            }
+            let server = Gate::server(ports, config, segmentation)?;
+            let address = server.port.local_addr();
+            let from = SocketAddr::new(address.ip(), 0);
+            gates.extend([server, Gate::person(from, address, config, segmentation)?]);
+            numbers.push(address.port());
         }
-        Ok(Self { gates, clock: Clock::start(), inbox: Inbox::default() })
+        Ok(Self::of(gates, None, numbers))
+    }
+
+    /// Sockets and doors for the servers' ends of so many sessions.
+    pub(super) fn servers(
+        sessions: usize,
+        ports: &LivePorts,
+        config: &DoorConfig,
+        segmentation: bool,
+    ) -> Result<Self, LiveError> {
+        let gates: Result<Vec<Gate>, LiveError> =
+            (0..sessions).map(|_| Gate::server(ports, config, segmentation)).collect();
+        let gates = gates?;
+        let numbers = gates.iter().map(|gate| gate.port.local_addr().port()).collect();
+        Ok(Self::of(gates, Some(Direction::Down), numbers))
+    }
+
+    /// Sockets and doors for the persons' ends of the sessions whose servers' ends are there.
+    pub(super) fn persons(
+        servers: &[SocketAddr],
+        config: &DoorConfig,
+        segmentation: bool,
+    ) -> Result<Self, LiveError> {
+        let person = |&server: &SocketAddr| {
+            let any = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            Gate::person(SocketAddr::new(any, 0), server, config, segmentation)
+        };
+        let gates: Result<Vec<Gate>, LiveError> = servers.iter().map(person).collect();
+        let numbers = servers.iter().map(SocketAddr::port).collect();
+        Ok(Self::of(gates?, Some(Direction::Up), numbers))
+    }
+
+    fn of(gates: Vec<Gate>, half: Option<Direction>, ports: Vec<u16>) -> Self {
+        Self { gates, half, ports, clock: Clock::start(), inbox: Inbox::default() }
     }
 
     /// Opens every session. Nothing impairs this: it is over before the trial starts.
     pub(super) async fn open(&mut self, alarm: &mut Alarm) -> Result<(), LiveError> {
         loop {
-            let now = self.clock.now();
-            for gate in &mut self.gates {
-                gate.knock(now)?;
-                if let State::Failed(failure) = gate.door.state() {
-                    return Err(failure.into());
-                }
-            }
-            if self.gates.iter().all(|gate| matches!(gate.door.state(), State::Open { .. })) {
+            self.tend()?;
+            if self.are_open() {
                 return Ok(());
             }
-            let due = self.gates.iter().filter_map(|gate| gate.door.poll_timeout()).min();
-            alarm.set(&self.clock, due.unwrap_or(now + super::PERIOD)).map_err(LiveError::Socket)?;
-            self.wait(alarm).await.map_err(LiveError::Socket)?;
-            self.receive(&mut |_, _, _| ()).map_err(LiveError::Socket)?;
+            self.linger(alarm, Time::NEVER).await?;
         }
+    }
+
+    /// Sends what the doors have to say by now.
+    pub(super) fn tend(&mut self) -> Result<(), LiveError> {
+        let now = self.clock.now();
+        for gate in &mut self.gates {
+            if gate.door.poll_timeout().is_some_and(|due| due <= now) {
+                gate.knock(now)?;
+            }
+            if let State::Failed(failure) = gate.door.state() {
+                return Err(failure.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a door has something to say, or until `until`, or for a moment; takes in what comes.
+    pub(super) async fn linger(&mut self, alarm: &mut Alarm, until: Time) -> Result<(), LiveError> {
+        let due = self.gates.iter().filter_map(|gate| gate.door.poll_timeout()).min();
+        let soon = self.clock.now() + super::PERIOD;
+        alarm.set(&self.clock, due.unwrap_or(soon).min(soon).min(until)).map_err(LiveError::Socket)?;
+        self.wait(alarm).await.map_err(LiveError::Socket)?;
+        self.receive(&mut |_, _, _| ()).map_err(LiveError::Socket)
+    }
+
+    /// Whether all sessions are open.
+    pub(super) fn are_open(&self) -> bool {
+        self.gates.iter().all(|gate| matches!(gate.door.state(), State::Open { .. }))
+    }
+
+    /// The doors' clock.
+    pub(super) const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// What is known of the clock at the other end, as seen from the doors' clock here: by the session that
+    /// knows it best.
+    pub(super) fn offset(&self) -> Option<&ClockOffset> {
+        let known = self.gates.iter().filter_map(|gate| gate.door.clock());
+        known.filter_map(|clock| Some((clock.bound()?, clock))).min_by_key(|(bound, _)| *bound).map(|(_, clock)| clock)
     }
 
     /// Waits until the alarm goes off or something can be received.
@@ -120,15 +186,24 @@ impl Gates {
         Ok(any)
     }
 
+    /// The place of the gate of the end of `flow` that sends in `direction`.
+    fn place(&self, flow: Flow, direction: Direction) -> usize {
+        match self.half {
+            None => end_of(flow, direction),
+            Some(_) => usize::from(flow.0),
+        }
+    }
+
     /// Whether the end of `flow` that sends in `direction` has a socket.
     pub(super) fn has(&self, flow: Flow, direction: Direction) -> bool {
-        end_of(flow, direction) < self.gates.len()
+        self.place(flow, direction) < self.gates.len()
     }
 
     /// Takes a packet that the end of `flow` which sends in `direction` sends; it leaves with the next
     /// [`Gates::flush`].
     pub(super) fn post(&mut self, flow: Flow, direction: Direction, arrival: &Arrival<Packet>) {
-        let gate = &mut self.gates[end_of(flow, direction)];
+        let place = self.place(flow, direction);
+        let gate = &mut self.gates[place];
         gate.posted += 1;
         if let State::Open { peer } = gate.door.state() {
             gate.port.push(peer, arrival.ecn, |out| gate.door.seal(&arrival.packet, out));
@@ -143,9 +218,13 @@ impl Gates {
     /// Reads what has come to the sockets that can be read, some of it from each. `each` gets every
     /// packet that a door lets in, with its session and the way it came.
     pub(super) fn receive(&mut self, each: &mut dyn FnMut(Flow, Direction, Arrived)) -> io::Result<()> {
-        let Self { gates, clock, inbox } = self;
+        let Self { gates, half, clock, inbox, .. } = self;
         for (number, gate) in gates.iter_mut().enumerate().filter(|(_, gate)| gate.readable) {
-            let (flow, direction) = (Flow((number / 2) as u16), sends(number).reverse());
+            let (flow, sends) = match half {
+                None => (number / 2, sends(number)),
+                Some(sends) => (number, *sends),
+            };
+            let (flow, direction) = (Flow(flow as u16), sends.reverse());
             gate.receive(clock.now(), inbox, &mut |arrived| each(flow, direction, arrived))?;
         }
         Ok(())
@@ -157,8 +236,17 @@ impl Gates {
         self.receive(each)
     }
 
-    /// Packets that were sent and have not arrived: lost by this machine, or still in a socket.
-    pub(super) fn missing(&self) -> u64 {
+    /// Whether nothing is in a socket any more; nobody knows where the other ends are elsewhere.
+    pub(super) fn are_drained(&self) -> bool {
+        self.half.is_none() && self.missing() == 0
+    }
+
+    /// Packets that were sent and have not arrived: lost by this machine, or still in a socket. None that
+    /// is known of where the other ends are elsewhere.
+    fn missing(&self) -> u64 {
+        if self.half.is_some() {
+            return 0;
+        }
         let pairs =
             self.gates.as_chunks::<2>().0.iter().flat_map(|[one, other]| [(one, other), (other, one)]);
         pairs.map(|(from, to)| from.posted.saturating_sub(to.arrived())).sum()
@@ -168,8 +256,9 @@ impl Gates {
     pub(super) fn drops(&self) -> u64 {
         let ours: u64 =
             self.gates.iter().map(|gate| gate.port.counts()).map(|c| c.overflowed + c.refused).sum();
+        let drops = ours + self.kernel_drops();
         // Strangers' datagrams are dropped at a full socket too; only what is missing can be ours.
-        (ours + self.kernel_drops()).min(self.missing())
+        if self.half.is_none() { drops.min(self.missing()) } else { drops }
     }
 
     #[cfg(target_os = "linux")]
@@ -185,8 +274,8 @@ impl Gates {
     }
 
     /// The server's port of each session.
-    pub(super) fn ports(&self) -> Vec<u16> {
-        self.gates.iter().filter_map(|gate| gate.claim.as_ref()).map(Claim::port).collect()
+    pub(super) fn ports(&self) -> &[u16] {
+        &self.ports
     }
 
     /// What has gone through the sockets so far.
@@ -195,15 +284,40 @@ impl Gates {
         for gate in &self.gates {
             report.counts += gate.port.counts();
             report.refused += gate.door.refused();
+            report.posted += gate.posted;
+            report.arrived += gate.arrived();
         }
         report
     }
 }
 
 impl Gate {
-    fn new(port: UdpPort, door: Door, claim: Option<Claim>) -> io::Result<Self> {
-        let watch = UdpSocket::from_std(port.socket().try_clone()?)?;
-        Ok(Self { port, watch, door, claim, readable: false, posted: 0, admitted: 0 })
+    /// The server's end of a session, on the next port that is free.
+    fn server(ports: &LivePorts, config: &DoorConfig, segmentation: bool) -> Result<Self, LiveError> {
+        let Lease { udp, claim } = ports.lease()?;
+        Self::new(udp, Door::server(config.clone(), secret()?), Some(claim), segmentation)
+    }
+
+    /// The person's end of a session, on any port at `from`.
+    fn person(
+        from: SocketAddr,
+        server: SocketAddr,
+        config: &DoorConfig,
+        segmentation: bool,
+    ) -> Result<Self, LiveError> {
+        let udp = UdpPort::bind(from).map_err(LiveError::Socket)?;
+        Self::new(udp, Door::client(config.clone(), secret()?, server), None, segmentation)
+    }
+
+    fn new(
+        mut port: UdpPort,
+        door: Door,
+        claim: Option<Claim>,
+        segmentation: bool,
+    ) -> Result<Self, LiveError> {
+        port.set_segmentation(segmentation);
+        let watch = port.socket().try_clone().and_then(UdpSocket::from_std).map_err(LiveError::Socket)?;
+        Ok(Self { port, watch, door, _claim: claim, readable: false, posted: 0, admitted: 0 })
     }
 
     /// Sends what the door has to say of its own accord.
@@ -244,10 +358,14 @@ impl Gate {
             self.readable = false;
             exhausted(&self.watch, Interest::READABLE);
         }
+        if letters.is_empty() {
+            return Ok(());
+        }
         for (to, letter) in letters {
             self.port.push(to, Ecn::NotEct, |out| out.extend_from_slice(&letter));
         }
-        Ok(())
+        // At once: an answer about the time is worth the less the longer it waits.
+        self.flush()
     }
 
     /// Packets of the session that arrived here, those among them that came twice too: a link may

@@ -14,6 +14,7 @@
 
 mod alarm;
 mod gates;
+mod half;
 mod ports;
 mod trial;
 
@@ -21,7 +22,9 @@ use std::io;
 use std::sync::mpsc::Receiver;
 
 pub use self::alarm::SPIN;
+pub use self::half::{Cue, Cues, Half};
 pub use self::ports::{Held, Lease, LivePorts, PortError};
+use self::half::Other;
 use self::trial::Trial;
 use super::datagram::Datagram;
 use super::host::Host;
@@ -67,8 +70,13 @@ pub struct SocketReport {
     pub counts: Counts,
     /// Datagrams that the doors refused, by reason.
     pub refused: Refusals,
-    /// Packets that were sent and did not arrive: this machine lost them.
+    /// Packets that were sent and did not arrive: this machine lost them. Zero where the other ends are
+    /// on another machine, which alone knows.
     pub missing: u64,
+    /// Packets of the sessions that were sent from here.
+    pub posted: u64,
+    /// Packets of the sessions that arrived here.
+    pub arrived: u64,
 }
 
 /// Why a trial could not be run.
@@ -83,6 +91,18 @@ pub enum LiveError {
     /// The system refused something that it should not.
     #[error("a socket or a timer failed: {0}; with many sessions, look at the limit of open files")]
     Socket(io::Error),
+    /// It was told to stop, or the other machine did, before it had started.
+    #[error("it was stopped before it had started")]
+    Stopped,
+    /// The other machine did not get ready.
+    #[error(
+        "the other machine did not open all sessions; check that firewalls let UDP through on the ports of \
+         the range"
+    )]
+    Alone,
+    /// The start that was named cannot be kept.
+    #[error("the start had passed when it was heard of; the connection between the machines is too slow")]
+    Start,
 }
 
 /// Runs a trial to its end: `sessions` over `links`, each item a flow's server and its person.
@@ -99,10 +119,37 @@ pub fn run(
     commands: &Receiver<Command>,
     tell: &mut dyn FnMut(Message),
 ) -> Result<SocketReport, LiveError> {
+    block_on(async { Trial::set_up(sessions, links, config, tell).await?.run(commands).await })
+}
+
+/// Runs half of a trial to its end: `sessions` as in [`run`], of which only the ends of this half are used.
+///
+/// What happens here goes to `tell`, in the time that both halves share; the person's half tells before its
+/// end what it knows of the server's clock. `commands` are obeyed and passed on to the other half.
+///
+/// # Errors
+/// [`LiveError`].
+pub fn run_half(
+    sessions: impl IntoIterator<Item = [Host; 2]>,
+    links: Links<Datagram>,
+    config: &LiveConfig,
+    half: &Half,
+    cues: Cues<'_>,
+    commands: &Receiver<Command>,
+    tell: &mut dyn FnMut(Message),
+) -> Result<SocketReport, LiveError> {
+    let mut say = |cue| (cues.tell)(cue);
+    let other = Other::new(half, Cues { tell: &mut say, hear: cues.hear });
+    block_on(async {
+        let trial = Trial::set_up_half(sessions, links, config, half, other, commands, tell).await?;
+        trial.run(commands).await
+    })
+}
+
+fn block_on<T>(trial: impl Future<Output = Result<T, LiveError>>) -> Result<T, LiveError> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_io().enable_time().build().map_err(LiveError::Socket)?;
-    let whole = async { Trial::set_up(sessions, links, config, tell).await?.run(commands).await };
     // Else the runtime would hold back news of sockets after a hundred of them, for the sake of
     // other tasks that are not there.
-    runtime.block_on(tokio::task::unconstrained(whole))
+    runtime.block_on(tokio::task::unconstrained(trial))
 }

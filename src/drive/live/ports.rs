@@ -147,12 +147,6 @@ impl Lease {
     }
 }
 
-impl Claim {
-    pub(super) const fn port(&self) -> u16 {
-        self.port
-    }
-}
-
 impl Drop for Claim {
     fn drop(&mut self) {
         self.ports.state().allocator.release(self.port);

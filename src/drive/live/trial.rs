@@ -2,11 +2,12 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::task::Poll;
 
 use super::alarm::Alarm;
 use super::gates::Gates;
+use super::half::{Cue, Half, Other};
 use super::{LiveConfig, LiveError, PERIOD, SocketReport};
 use crate::drive::clock::Clock;
 use crate::drive::datagram::Datagram;
@@ -33,6 +34,8 @@ pub(super) struct Trial<'a> {
     ends: Ends<Host>,
     links: Links<Datagram>,
     gates: Gates,
+    /// The other half, where it is on another machine.
+    other: Option<Other<'a>>,
     alarm: Alarm,
     clock: Clock,
     /// The time of what was done last: times never go back.
@@ -52,34 +55,70 @@ impl<'a> Trial<'a> {
         config: &LiveConfig,
         tell: &'a mut dyn FnMut(Message),
     ) -> Result<Self, LiveError> {
-        let ends = Ends::new(sessions);
-        let mut gates = Gates::new(config.sockets, &config.ports, &config.door, config.segmentation)?;
+        let mut gates = Gates::both(config.sockets, &config.ports, &config.door, config.segmentation)?;
         let mut alarm = Alarm::new().map_err(LiveError::Socket)?;
         gates.open(&mut alarm).await?;
+        Ok(Self::new(Ends::new(sessions), links, gates, alarm, Clock::start(), config, tell))
+    }
+
+    /// Binds the sockets of one half, opens the sessions, and waits for the start.
+    pub(super) async fn set_up_half(
+        sessions: impl IntoIterator<Item = [Host; 2]>,
+        links: Links<Datagram>,
+        config: &LiveConfig,
+        half: &Half,
+        mut other: Other<'a>,
+        commands: &Receiver<Command>,
+        tell: &'a mut dyn FnMut(Message),
+    ) -> Result<Self, LiveError> {
+        let ends = Ends::new(sessions);
+        let mut gates = match half {
+            Half::Server => Gates::servers(config.sockets, &config.ports, &config.door, config.segmentation),
+            Half::Person(servers) => Gates::persons(servers, &config.door, config.segmentation),
+        }?;
+        let mut alarm = Alarm::new().map_err(LiveError::Socket)?;
+        let clock = other.meet(&mut gates, &mut alarm, commands).await?;
+        Ok(Self { other: Some(other), ..Self::new(ends, links, gates, alarm, clock, config, tell) })
+    }
+
+    fn new(
+        ends: Ends<Host>,
+        links: Links<Datagram>,
+        gates: Gates,
+        alarm: Alarm,
+        clock: Clock,
+        config: &LiveConfig,
+        tell: &'a mut dyn FnMut(Message),
+    ) -> Self {
         let (processor, lateness) = (Processor::start(), Lateness::default());
-        let (clock, last, end, spin) = (Clock::start(), Time::ZERO, config.end, config.spin);
-        Ok(Self { ends, links, gates, alarm, clock, last, end, spin, lateness, processor, tell })
+        let (last, end, spin) = (Time::ZERO, config.end, config.spin);
+        Self { ends, links, gates, other: None, alarm, clock, last, end, spin, lateness, processor, tell }
     }
 
     /// Runs it to its end.
     pub(super) async fn run(mut self, commands: &Receiver<Command>) -> Result<SocketReport, LiveError> {
-        self.play(commands).await.map_err(LiveError::Socket)?;
+        self.play(commands).await?;
         self.drain().await.map_err(LiveError::Socket)?;
         let report = self.gates.report();
-        let timing = self.timing(report.missing);
+        let timing = self.timing(if self.other.is_some() { self.gates.drops() } else { report.missing });
+        if let Some(reading) = self.other.as_ref().and_then(|other| other.reading(&self.gates)) {
+            (self.tell)(Message::Clock(reading));
+        }
         (self.tell)(Message::Timing(timing));
         (self.tell)(Message::Closed { under_way: self.links.under_way() });
         Ok(report)
     }
 
-    async fn play(&mut self, commands: &Receiver<Command>) -> io::Result<()> {
-        (self.tell)(Message::Started { ports: self.gates.ports() });
-        self.clock = Clock::start();
-        self.ends.start(Time::ZERO, &mut self.links, &mut Teller(self.tell));
+    async fn play(&mut self, commands: &Receiver<Command>) -> Result<(), LiveError> {
+        (self.tell)(Message::Started { ports: self.gates.ports().to_vec() });
+        self.start();
         let mut report = Time::ZERO + TIMING;
         loop {
             let done = self.catch_up();
-            self.gates.flush()?;
+            self.gates.flush().map_err(LiveError::Socket)?;
+            if let Some(other) = &mut self.other {
+                other.keep_time(&mut self.gates, &mut self.clock)?;
+            }
             let now = self.clock.now();
             if done && now >= self.end {
                 return Ok(());
@@ -91,8 +130,25 @@ impl<'a> Trial<'a> {
             }
             self.obey(commands);
             let next = self.next_due().unwrap_or(Time::NEVER);
-            self.wait(next.min(report).min(now + PERIOD).min(self.end)).await?;
-            self.receive()?;
+            let until = next.min(report).min(now + PERIOD).min(self.end);
+            self.wait(until).await.map_err(LiveError::Socket)?;
+            self.receive().map_err(LiveError::Socket)?;
+        }
+    }
+
+    /// Lets the ends begin; where their other halves are elsewhere, the trial's clock runs already.
+    fn start(&mut self) {
+        let Self { ends, links, gates, other, clock, tell, .. } = self;
+        let sink = &mut Teller(&mut **tell);
+        match other {
+            None => {
+                *clock = Clock::start();
+                ends.start(Time::ZERO, links, sink);
+            }
+            Some(other) => {
+                let sessions = gates.ports().len();
+                ends.start_some(|number| other.is_here(number, sessions), Time::ZERO, links, sink);
+            }
         }
     }
 
@@ -155,7 +211,7 @@ impl<'a> Trial<'a> {
             self.gates.flush()?;
             self.hand_over(Gates::receive_all)?;
             let now = self.clock.now();
-            if self.gates.missing() == 0 || now >= until {
+            if self.gates.are_drained() || now >= until {
                 return Ok(());
             }
             self.wait((now + Duration::from_millis(1)).min(until)).await?;
@@ -187,16 +243,25 @@ impl<'a> Trial<'a> {
 
     /// Does what it was told. A driver that nobody can tell anything any more goes on.
     fn obey(&mut self, commands: &Receiver<Command>) {
-        loop {
-            match commands.try_recv() {
-                Ok(Command::Stop) => self.end = self.end.min(self.clock.now().max(self.last)),
-                Ok(Command::Loss { share, burst }) => {
-                    self.links.set_loss(share, burst);
-                }
-                Ok(Command::Repair(steps)) => {
-                    self.ends.all_mut().iter_mut().for_each(|host| host.adjust_repair(steps));
-                }
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+        for command in commands.try_iter() {
+            if let Some(other) = &mut self.other {
+                (other.cues.tell)(Cue::Command(command));
+            }
+            self.follow(command);
+        }
+        while let Some(command) = self.other.as_mut().and_then(Other::command) {
+            self.follow(command);
+        }
+    }
+
+    fn follow(&mut self, command: Command) {
+        match command {
+            Command::Stop => self.end = self.end.min(self.clock.now().max(self.last)),
+            Command::Loss { share, burst } => {
+                self.links.set_loss(share, burst);
+            }
+            Command::Repair(steps) => {
+                self.ends.all_mut().iter_mut().for_each(|host| host.adjust_repair(steps));
             }
         }
     }

@@ -77,6 +77,20 @@ impl Refusals {
     }
 }
 
+impl fmt::Display for Refusals {
+    /// Those that there were, by reason.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut refused = Reason::ALL.iter().filter(|&&reason| self.of(reason) > 0).peekable();
+        if refused.peek().is_none() {
+            return f.write_str("none");
+        }
+        for (place, &reason) in refused.enumerate() {
+            write!(f, "{}{} {reason}", if place == 0 { "" } else { ", " }, self.of(reason))?;
+        }
+        Ok(())
+    }
+}
+
 impl AddAssign for Refusals {
     fn add_assign(&mut self, other: Self) {
         self.0.iter_mut().zip(other.0).for_each(|(count, other)| *count += other);

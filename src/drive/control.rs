@@ -5,7 +5,7 @@
 //! what is no word ends the conversation.
 
 use std::io::{self, BufReader, BufWriter, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,9 @@ pub enum Word {
 /// The longest word in bytes: room for what a long queue holds when a trial ends.
 const WORD_MAX: usize = 1 << 20;
 
+/// How long connecting may take.
+const CONNECTING: Duration = Duration::from_secs(10);
+
 /// How long a word may take to leave.
 const SENDING: Duration = Duration::from_secs(30);
 
@@ -67,23 +70,56 @@ pub struct Listener {
     stream: BufReader<TcpStream>,
 }
 
-/// Both ways of a connection.
-///
-/// # Errors
-/// What the system says.
-pub fn split(stream: TcpStream) -> io::Result<(Speaker, Listener)> {
-    stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(SENDING))?;
-    let heard = BufReader::with_capacity(1 << 16, stream.try_clone()?);
-    Ok((Speaker { stream: BufWriter::with_capacity(1 << 16, stream) }, Listener { stream: heard }))
+/// Where the server's machine is connected to.
+#[derive(Debug)]
+pub struct Reception(TcpListener);
+
+impl Reception {
+    /// Listens at `address`.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::AddrInUse`] where somebody listens there.
+    pub fn open(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self(TcpListener::bind(address)?))
+    }
+
+    /// Where that is.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Waits for somebody who connects.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn accept(&self) -> io::Result<(SocketAddr, Speaker, Listener)> {
+        loop {
+            let (stream, from) = self.0.accept()?;
+            // One that has gone again is nobody.
+            if let Ok((speaker, listener)) = split(stream) {
+                return Ok((from, speaker, listener));
+            }
+        }
+    }
 }
 
 /// Connects to the server's machine.
 ///
 /// # Errors
 /// What the system says; nobody who listens is [`io::ErrorKind::ConnectionRefused`].
-pub fn connect(server: SocketAddr) -> io::Result<TcpStream> {
-    TcpStream::connect_timeout(&server, Duration::from_secs(10))
+pub fn connect(server: SocketAddr) -> io::Result<(Speaker, Listener)> {
+    split(TcpStream::connect_timeout(&server, CONNECTING)?)
+}
+
+/// Both ways of a connection.
+fn split(stream: TcpStream) -> io::Result<(Speaker, Listener)> {
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(SENDING))?;
+    let heard = BufReader::with_capacity(1 << 16, stream.try_clone()?);
+    Ok((Speaker { stream: BufWriter::with_capacity(1 << 16, stream) }, Listener { stream: heard }))
 }
 
 impl Speaker {
@@ -140,20 +176,19 @@ impl From<SocketReport> for Word {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, TcpListener};
+    use std::net::Ipv4Addr;
 
     use super::*;
 
-    fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let one = connect(listener.local_addr().unwrap()).unwrap();
-        (one, listener.accept().unwrap().0)
+    fn reception() -> Reception {
+        Reception::open((Ipv4Addr::LOCALHOST, 0).into()).unwrap()
     }
 
     #[test]
     fn words_are_heard_as_they_were_said() {
-        let (one, other) = pair();
-        let ((mut speaker, _keep), (_keep_too, mut listener)) = (split(one).unwrap(), split(other).unwrap());
+        let reception = reception();
+        let (mut speaker, _keep) = connect(reception.address().unwrap()).unwrap();
+        let (_, _keep_too, mut listener) = reception.accept().unwrap();
         let words = [
             Word::Hello { version: "1".to_owned(), digest: [7; 32] },
             Word::Play { contender: 2, seed: u64::MAX },
@@ -173,10 +208,11 @@ mod tests {
     #[test]
     fn what_is_no_word_is_an_error() {
         for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[1, 0, 0, 0, 99], &[0xff; 16], &[0, 0, 16, 0]] {
-            let (mut one, other) = pair();
-            one.write_all(bytes).unwrap();
-            drop(one);
-            let (_keep, mut listener) = split(other).unwrap();
+            let reception = reception();
+            let mut stranger = TcpStream::connect(reception.address().unwrap()).unwrap();
+            stranger.write_all(bytes).unwrap();
+            drop(stranger);
+            let (_, _keep, mut listener) = reception.accept().unwrap();
             assert!(listener.hear().is_err(), "{bytes:?}");
         }
     }

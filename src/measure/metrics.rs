@@ -457,7 +457,8 @@ mod tests {
     #[test]
     fn only_delays_between_machines_are_withheld_and_only_below_the_bound() {
         let figures = [("age_p50_ms", 2.0), ("age_p99_ms", 30.0), ("recovery_delay_p50_ms", 2.0)];
-        let mut metrics: Metrics = figures.map(|(key, value)| (key, Value::Number(value))).into_iter().collect();
+        let mut metrics: Metrics =
+            figures.map(|(key, value)| (key, Value::Number(value))).into_iter().collect();
         metrics.withhold_below(5.0);
         assert_eq!(metrics.get("age_p50_ms"), Some(Value::Absent(BELOW_CLOCKS)));
         assert_eq!(metrics.get("age_p99_ms"), Some(Value::Number(30.0)));

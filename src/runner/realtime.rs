@@ -216,7 +216,8 @@ pub fn run(
         }
         for (place, played) in played.into_iter().enumerate() {
             timing[place] = timing[place].worse(played.timing);
-            clock = [clock, played.clock].into_iter().flatten().max_by_key(|clock: &ClockReading| clock.bound);
+            clock =
+                [clock, played.clock].into_iter().flatten().max_by_key(|clock: &ClockReading| clock.bound);
             let lowest = played.ports.iter().min().copied().unwrap_or_default();
             ports = (lowest, played.ports.iter().max().copied().unwrap_or(lowest));
             by_contender[place].push(played.metrics);
@@ -313,7 +314,8 @@ mod tests {
     #[test]
     fn what_the_clocks_do_not_show_is_withheld() {
         let mut told = told(&scenario(), 1);
-        let reading = ClockReading { offset_ns: 5, skew_ppm: None, bound: crate::time::Duration::from_secs(1) };
+        let reading =
+            ClockReading { offset_ns: 5, skew_ppm: None, bound: crate::time::Duration::from_secs(1) };
         told.insert(1, Message::Clock(reading));
         let played = finish(told).unwrap();
         assert_eq!(played.clock, Some(reading));

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::merge::merge;
 use super::trial::modelled;
 use crate::drive::Links;
-use crate::drive::control::{self, Listener, Speaker, Word};
+use crate::drive::control::{self, Listener, Reception, Speaker, Word};
 use crate::drive::live::{self, Cue, Cues, Half, LiveConfig, LiveError, LivePorts, SocketReport};
 use crate::drive::message::{Command, Message};
 use crate::drive::timing::Timing;
@@ -143,7 +143,9 @@ impl Terms {
         let ours = env!("CARGO_PKG_VERSION");
         if version != ours {
             // What a stranger says is not printed as it is.
-            return Some(format!("the versions differ: here it is {ours}; install the same one on both machines"));
+            return Some(format!(
+                "the versions differ: here it is {ours}; install the same one on both machines"
+            ));
         }
         (digest != self.digest).then(|| {
             "the scenarios differ; start both ends with the same scenario and the same --set options, and compare \
@@ -169,7 +171,8 @@ impl Terms {
         let contender = scenario.contenders.get(contender).ok_or(RemoteError::Unexpected)?;
         let Protocol::Udp { down, .. } = &contender.protocol else { return Err(RemoteError::Unexpected) };
         let tag = if self.key.is_some() { TAG_LEN as u16 } else { 0 };
-        let door = DoorConfig { datagram: down.datagram.saturating_add(tag), key: self.key.clone(), clock: true };
+        let door =
+            DoorConfig { datagram: down.datagram.saturating_add(tag), key: self.key.clone(), clock: true };
         let ports = LivePorts::new(scenario.ports, address);
         let config = LiveConfig::new(ports, usize::from(scenario.sessions), door, scenario.end);
         let seed = Seed(seed);
@@ -210,7 +213,10 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { trials, posted, arrived, refused, .. } = self;
         let plural = if *trials == 1 { "trial" } else { "trials" };
-        write!(f, "{trials} {plural}; {posted} packets sent from here, {arrived} arrived here; refused: {refused}")
+        write!(
+            f,
+            "{trials} {plural}; {posted} packets sent from here, {arrived} arrived here; refused: {refused}"
+        )
     }
 }
 
@@ -230,25 +236,25 @@ impl Tally {
 /// [`RemoteError`]; strangers are turned away and are none.
 pub fn serve(
     terms: &Terms,
-    listener: &TcpListener,
+    reception: &Reception,
     commands: &Receiver<Command>,
     told: &mut dyn FnMut(Told),
 ) -> Result<Tally, RemoteError> {
-    let address = listener.local_addr()?.ip();
+    let address = reception.address()?.ip();
     loop {
-        let (stream, client) = listener.accept()?;
-        match greet(terms, stream) {
-            Ok((speaker, heard)) => {
+        let (client, mut speaker, mut heard) = reception.accept()?;
+        match greet(terms, &mut speaker, &mut heard) {
+            Ok(()) => {
                 told(Told::Greeted(client));
-                return Session { terms, address, speaker, tally: Tally::default() }.run(heard, commands, told);
+                return Session { terms, address, speaker, tally: Tally::default() }
+                    .run(heard, commands, told);
             }
             Err(error) => told(Told::TurnedAway(client, error)),
         }
     }
 }
 
-fn greet(terms: &Terms, stream: TcpStream) -> Result<(Speaker, Listener), RemoteError> {
-    let (mut speaker, mut heard) = control::split(stream)?;
+fn greet(terms: &Terms, speaker: &mut Speaker, heard: &mut Listener) -> Result<(), RemoteError> {
     heard.set_patience(HELLO)?;
     let Some(Word::Hello { version, digest }) = heard.hear()? else { return Err(RemoteError::Unexpected) };
     if let Some(why) = terms.objection(&version, digest) {
@@ -256,8 +262,7 @@ fn greet(terms: &Terms, stream: TcpStream) -> Result<(Speaker, Listener), Remote
         return Err(RemoteError::Refused(why));
     }
     speaker.say(&Word::Welcome)?;
-    heard.set_patience(terms.silence())?;
-    Ok((speaker, heard))
+    Ok(heard.set_patience(terms.silence())?)
 }
 
 /// A client that plays with us.
@@ -279,9 +284,9 @@ impl Session<'_> {
         let (cues, to_hear) = mpsc::sync_channel(WAITING);
         thread::scope(|scope| {
             scope.spawn(move || sort(&mut heard, &plays, &cues));
-            let played = to_play.iter().try_for_each(|(contender, seed)| {
-                self.play((contender, seed), &to_hear, commands, told)
-            });
+            let played = to_play
+                .iter()
+                .try_for_each(|(contender, seed)| self.play((contender, seed), &to_hear, commands, told));
             self.speaker.close();
             // Lets the other thread end that may wait for room.
             drop((to_play, to_hear));
@@ -362,9 +367,9 @@ impl Client {
     /// # Errors
     /// [`RemoteError`].
     pub fn connect(terms: Terms, server: SocketAddr) -> Result<Self, RemoteError> {
-        let stream =
-            control::connect(server).map_err(|error| RemoteError::Unreachable { server, error })?;
-        let (mut speaker, mut heard) = control::split(stream)?;
+        let connected = control::connect(server);
+        let (mut speaker, mut heard) =
+            connected.map_err(|error| RemoteError::Unreachable { server, error })?;
         // It may be busy with someone else, who has to end first.
         heard.set_patience(terms.silence())?;
         speaker.say(&terms.hello())?;
@@ -409,8 +414,8 @@ impl Client {
         };
         self.tally.add(&ours.report);
         let lost = |sent: u64, arrived: u64| sent.saturating_sub(arrived);
-        self.tally.lost_between += lost(ours.report.posted, theirs.report.arrived)
-            + lost(theirs.report.posted, ours.report.arrived);
+        self.tally.lost_between +=
+            lost(ours.report.posted, theirs.report.arrived) + lost(theirs.report.posted, ours.report.arrived);
         merge(theirs.records, ours.records).map(Message::Record).for_each(&mut *tell);
         ours.clock.into_iter().for_each(&mut *tell);
         tell(Message::Timing(ours.timing.worse(theirs.timing)));
@@ -420,7 +425,9 @@ impl Client {
 
     fn hear_ports(&mut self) -> Result<Vec<u16>, RemoteError> {
         match self.heard.hear()? {
-            Some(Word::Cue(Cue::Ports(ports))) if ports.len() == usize::from(self.terms.scenario.sessions) => {
+            Some(Word::Cue(Cue::Ports(ports)))
+                if ports.len() == usize::from(self.terms.scenario.sessions) =>
+            {
                 Ok(ports)
             }
             Some(Word::Failed(why)) => Err(RemoteError::Refused(format!("{}: {why}", self.server))),

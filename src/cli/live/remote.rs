@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use framehawk_sim::drive::control::Reception;
 use framehawk_sim::drive::message::{Command, Message};
 use framehawk_sim::runner::realtime::Playing;
 use framehawk_sim::runner::remote::{self, Client, Terms, Told};
@@ -38,14 +39,16 @@ impl Machines {
     pub(super) fn serve(&self, listen: &str, draft: &Draft, scenario: Scenario) -> Result<Exit, Failure> {
         let address = address(listen, &scenario)?;
         let terms = self.terms(draft, scenario, address.ip())?;
-        let listener = TcpListener::bind(address)
+        let reception = Reception::open(address)
             .with_context(|| format!("cannot listen on {address}; give another port as ADDRESS:PORT"))?;
         let (commands, to_obey) = mpsc::channel();
         let playing = Arc::new(AtomicBool::new(false));
         let stoppable = Arc::clone(&playing);
-        on_interrupt(move || stoppable.swap(false, Ordering::Relaxed) && commands.send(Command::Stop).is_ok())?;
+        on_interrupt(move || {
+            stoppable.swap(false, Ordering::Relaxed) && commands.send(Command::Stop).is_ok()
+        })?;
         output::tell(&format!("listening on {address}; Ctrl-C ends it"));
-        let tally = remote::serve(&terms, &listener, &to_obey, &mut |what| {
+        let tally = remote::serve(&terms, &reception, &to_obey, &mut |what| {
             playing.store(!matches!(what, Told::TurnedAway(..)), Ordering::Relaxed);
             output::tell(&what.to_string());
         });
@@ -99,7 +102,8 @@ impl Machines {
 }
 
 /// Why TCP contenders are left out.
-const NO_TCP: &str = "TCP cannot be played between two machines, because the link is not in front of the kernel's TCP";
+const NO_TCP: &str =
+    "TCP cannot be played between two machines, because the link is not in front of the kernel's TCP";
 
 /// The address that `text` means: by default on the lowest port of the scenario's range.
 fn address(text: &str, scenario: &Scenario) -> anyhow::Result<SocketAddr> {

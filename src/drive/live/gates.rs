@@ -100,7 +100,8 @@ impl Gates {
         segmentation: bool,
     ) -> Result<Self, LiveError> {
         let person = |&server: &SocketAddr| {
-            let any = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            let any =
+                if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
             Gate::person(SocketAddr::new(any, 0), server, config, segmentation)
         };
         let gates: Result<Vec<Gate>, LiveError> = servers.iter().map(person).collect();
@@ -160,7 +161,10 @@ impl Gates {
     /// knows it best.
     pub(super) fn offset(&self) -> Option<&ClockOffset> {
         let known = self.gates.iter().filter_map(|gate| gate.door.clock());
-        known.filter_map(|clock| Some((clock.bound()?, clock))).min_by_key(|(bound, _)| *bound).map(|(_, clock)| clock)
+        known
+            .filter_map(|clock| Some((clock.bound()?, clock)))
+            .min_by_key(|(bound, _)| *bound)
+            .map(|(_, clock)| clock)
     }
 
     /// Waits until the alarm goes off or something can be received.

@@ -22,9 +22,9 @@ use std::io;
 use std::sync::mpsc::Receiver;
 
 pub use self::alarm::SPIN;
+use self::half::Other;
 pub use self::half::{Cue, Cues, Half};
 pub use self::ports::{Held, Lease, LivePorts, PortError};
-use self::half::Other;
 use self::trial::Trial;
 use super::datagram::Datagram;
 use super::host::Host;

@@ -154,6 +154,7 @@ fn a_scenario_with_tcp_only_has_nothing_to_play() {
 
 #[cfg(unix)]
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a person waits")]
 fn ctrl_c_at_either_end_ends_both_with_what_there_is() {
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;

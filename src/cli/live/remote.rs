@@ -24,7 +24,7 @@ use super::on_interrupt;
 #[derive(Clone, Debug, Args)]
 pub(super) struct Machines {
     /// Plays the server: waits at this address, or ADDRESS:PORT, for the person's machine
-    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["connect", "seed", "seeds", "format", "tcp", "spin"])]
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["connect", "seed", "seeds", "tcp", "spin"])]
     pub(super) listen: Option<String>,
     /// Plays the person: connects to the server's machine there
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["tcp", "spin"])]

@@ -138,12 +138,16 @@ impl Gates {
         Ok(())
     }
 
-    /// Waits until a door has something to say, or until `until`, or for a moment; takes in what comes.
+    /// Waits until a door has something to say, or until `until`, or for a moment; takes in what comes before
+    /// `until`, which is for the doors.
     pub(super) async fn linger(&mut self, alarm: &mut Alarm, until: Time) -> Result<(), LiveError> {
         let due = self.gates.iter().filter_map(|gate| gate.door.poll_timeout()).min();
         let soon = self.clock.now() + super::PERIOD;
         alarm.set(&self.clock, due.unwrap_or(soon).min(soon).min(until)).map_err(LiveError::Socket)?;
         self.wait(alarm).await.map_err(LiveError::Socket)?;
+        if self.clock.now() >= until {
+            return Ok(());
+        }
         self.receive(&mut |_, _, _| ()).map_err(LiveError::Socket)
     }
 

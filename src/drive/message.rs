@@ -63,7 +63,7 @@ pub struct TcpSample {
 /// What is known of the clock of the other machine.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClockReading {
-    /// How far it is ahead of this one's, in nanoseconds.
+    /// How far it is ahead of this one's, in nanoseconds; both count from when their sockets were opened.
     pub offset_ns: i64,
     /// How much faster it runs, in millionths; none where it was not watched for long enough.
     pub skew_ppm: Option<f64>,
@@ -76,10 +76,14 @@ pub struct ClockReading {
 impl fmt::Display for ClockReading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.offset_ns as f64 / 1e6;
-        write!(f, "the other machine's is ahead by {millis:.3} ms ± {:.3} ms", self.bound.as_millis_f64())?;
+        write!(
+            f,
+            "the other machine's is known to ± {:.3} ms (its count began {millis:.3} ms before ours)",
+            self.bound.as_millis_f64()
+        )?;
         match self.skew_ppm {
-            Some(skew) => write!(f, " and faster by {skew:.1} millionths")?,
-            None => f.write_str("; by how much it is faster takes longer to see")?,
+            Some(skew) => write!(f, " and is faster by {skew:.1} millionths")?,
+            None => f.write_str("; whether it is faster takes longer to see")?,
         }
         f.write_str("; one-way delays below that bound are withheld")
     }

@@ -32,7 +32,7 @@ fn main() {
     }
     println!();
     for segmentation in [true, false] {
-        let flat_out = scenario(1, "1kHz", "500kB", "2s");
+        let flat_out = scenario(1, "1kHz", "2MB", "2s");
         trial("one session, as much as goes", &flat_out, segmentation);
     }
     let loads = [(1, "100Hz", "10kB"), (1, "1kHz", "10kB"), (1, "1kHz", "50kB"), (101, "30Hz", "4kB")];
@@ -60,7 +60,7 @@ fn sockets(segmentation: bool) -> f64 {
             from.push(to.local_addr(), Ecn::NotEct, |out| out.extend_from_slice(&datagram));
         }
         from.flush().expect("loopback takes it");
-        to.recv(&mut inbox, usize::MAX, |_, _, _| ()).expect("loopback gives it");
+        to.recv(&mut inbox, u64::MAX, |_, _, _| ()).expect("loopback gives it");
     }
     to.counts().received as f64 / start.elapsed().as_secs_f64()
 }

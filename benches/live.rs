@@ -60,7 +60,7 @@ fn sockets(segmentation: bool) -> f64 {
             from.push(to.local_addr(), Ecn::NotEct, |out| out.extend_from_slice(&datagram));
         }
         from.flush().expect("loopback takes it");
-        to.recv(&mut inbox, u64::MAX, |_, _, _| ()).expect("loopback gives it");
+        to.recv(&mut inbox, usize::MAX, |_, _, _| ()).expect("loopback gives it");
     }
     to.counts().received as f64 / start.elapsed().as_secs_f64()
 }

@@ -21,8 +21,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["impair", "transport", "tcp", "session", "traffic", "ledger", "measure", "drive", "scenario"],
     ),
     ("lab", &["impair", "fec", "transport", "traffic", "measure", "scenario", "runner"]),
+    // How well time was kept is reported like a result.
+    ("report", &["measure", "drive", "scenario", "runner", "lab"]),
+    ("cli", &["fec", "session", "drive", "measure", "scenario", "runner", "lab", "report"]),
     ("report", &["measure", "scenario", "runner", "lab"]),
-    ("cli", &["fec", "session", "measure", "scenario", "runner", "lab", "report"]),
+    ("cli", &["fec", "session", "measure", "drive", "scenario", "runner", "lab", "report"]),
 ];
 
 /// The modules that everything may use, and that use only each other.

@@ -17,7 +17,10 @@ use framehawk_sim::scenario::problem::Problems;
 
 mod bench;
 mod conduct;
+mod doctor;
 mod explain;
+mod link;
+mod live;
 mod output;
 mod ports;
 mod progress;
@@ -27,6 +30,8 @@ mod scenario;
 mod schema;
 mod selection;
 mod shell;
+mod verify;
+mod view;
 
 /// Over this link, for this traffic: what does the person at the screen see under TCP, what under UDP
 /// with error correction, and what does it cost in bytes?
@@ -46,6 +51,15 @@ enum Command {
     Schema(schema::Schema),
     Explain(explain::Explain),
     Ports(ports::Ports),
+    Live(live::Live),
+    Verify(verify::Verify),
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    KernelTrial(live::trial::KernelTrial),
+    Link(link::Link),
+    Doctor(doctor::Doctor),
+    #[command(hide = true, name = link::INNER)]
+    LinkInner(link::Link),
 }
 
 /// How the program ends when nothing went wrong with it.
@@ -54,6 +68,8 @@ pub(crate) enum Exit {
     Success,
     Unmet,
     Interrupted,
+    /// As a program that it ran.
+    As(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -62,6 +78,7 @@ impl From<Exit> for ExitCode {
             Exit::Success => 0,
             Exit::Unmet => 99,
             Exit::Interrupted => 130,
+            Exit::As(code) => code,
         })
     }
 }
@@ -116,10 +133,17 @@ impl Cli {
             Some(Command::Run(run)) => return run.run(),
             Some(Command::Bench(bench)) => return bench.run(),
             Some(Command::Recommend(recommend)) => return recommend.run(),
+            Some(Command::Link(link)) => return link.run(),
+            Some(Command::LinkInner(link)) => return link.run_inner(),
+            Some(Command::Doctor(doctor)) => doctor.run(),
             Some(Command::Scenario(scenario)) => scenario.run(),
             Some(Command::Schema(schema)) => schema.run(),
             Some(Command::Explain(explain)) => explain.run(),
             Some(Command::Ports(ports)) => ports.run(),
+            Some(Command::Live(live)) => return live.run(),
+            Some(Command::Verify(verify)) => return verify.run(),
+            #[cfg(target_os = "linux")]
+            Some(Command::KernelTrial(trial)) => trial.run(),
         }?;
         Ok(Exit::Success)
     }

@@ -4,6 +4,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use framehawk_sim::report::bench::json::BenchReport;
 use framehawk_sim::report::json::Report;
+use framehawk_sim::report::live::LiveEvent;
 use framehawk_sim::scenario::file::ScenarioFile;
 
 use super::{Failure, output};
@@ -24,6 +25,8 @@ enum Of {
     Result,
     /// What `fhsim bench strategy --format json` prints
     Bench,
+    /// What `fhsim live --format ndjson` prints, line by line
+    Live,
 }
 
 impl Schema {
@@ -32,6 +35,7 @@ impl Schema {
             Of::Scenario => schemars::schema_for!(ScenarioFile),
             Of::Result => schemars::schema_for!(Report),
             Of::Bench => schemars::schema_for!(BenchReport),
+            Of::Live => schemars::schema_for!(LiveEvent),
         };
         output::print(&(serde_json::to_string_pretty(&schema).context("cannot write the schema")? + "\n"))
     }

@@ -34,7 +34,7 @@ impl<E: Endpoint> Ends<E> {
         &self.ends
     }
 
-    /// All of them, to tell them something that makes none of them due.
+    /// All of them, to change how they behave.
     pub(super) fn all_mut(&mut self) -> &mut [E] {
         &mut self.ends
     }

@@ -3,6 +3,7 @@
 //!
 //! Each message is a postcard value behind its length in four bytes, little-endian.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read};
 
 use serde::de::DeserializeOwned;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::timing::Timing;
 use crate::endpoint::{Class, Direction, Flow};
-use crate::record::Record;
+use crate::record::{Record, Sink};
 use crate::time::{Duration, Time};
 
 /// What a trial tells, in the order in which it happened.
@@ -73,6 +74,24 @@ pub enum Command {
     Repair(i8),
     /// The trial ends now, with what it has.
     Stop,
+}
+
+/// Tells records as messages.
+pub struct Teller<'a>(
+    /// Whoever is told.
+    pub &'a mut dyn FnMut(Message),
+);
+
+impl Sink for Teller<'_> {
+    fn record(&mut self, record: &Record) {
+        (self.0)(Message::Record(*record));
+    }
+}
+
+impl fmt::Debug for Teller<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Teller")
+    }
 }
 
 /// The largest message in bytes; a longer one is no message.

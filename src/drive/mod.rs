@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | [`sim`] | jumps from event to event | none: links hand packets over |
 //!
-//! They share the [ends](ends) and the [links](mod@links). A driver in real time tells what happens as
+//! They share the ends and the [links](Links). A driver in real time tells what happens as
 //! [messages](message), which may come from another process, and how well it kept [time](timing).
 
 mod alarms;

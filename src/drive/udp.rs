@@ -169,11 +169,11 @@ impl UdpPort {
     pub fn recv(
         &mut self,
         inbox: &mut Inbox,
-        budget: u64,
+        budget: usize,
         mut each: impl FnMut(SocketAddr, Ecn, Bytes),
     ) -> io::Result<bool> {
         let (start, mut errors) = (self.counts.received, 0);
-        while self.counts.received - start + errors < budget {
+        while self.counts.received - start + errors < budget as u64 {
             let Inbox { room, meta } = inbox;
             let mut rooms = room.chunks_mut(MESSAGE_BYTES).map(IoSliceMut::new);
             let mut rooms: [IoSliceMut<'_>; MESSAGES] =
@@ -391,7 +391,7 @@ mod tests {
                 assert_eq!((sender, ecn), (from.local_addr(), Ecn::Ect0));
                 got.push(bytes.to_vec());
             };
-            to.recv(&mut inbox, u64::MAX, each).unwrap();
+            to.recv(&mut inbox, usize::MAX, each).unwrap();
             if got.len() >= lengths.len() {
                 break;
             }

@@ -188,6 +188,21 @@ pub enum LossModel {
     Trace(LossTrace),
 }
 
+impl LossModel {
+    /// The share of packets lost and the mean length of a run of losses in packets, where the model has
+    /// such: an independent one, whose bursts count as 1, and the simple chain that loses everything in one
+    /// state and nothing in the other.
+    pub fn means(&self) -> Option<(f64, f64)> {
+        match self {
+            Self::Iid(share) => Some((share.get(), 1.0)),
+            Self::GilbertElliott(chain) if *chain == GilbertElliott::gilbert(chain.p, chain.r) => {
+                Some((chain.mean_loss(), 1.0 / chain.r.get()))
+            }
+            Self::GilbertElliott(_) | Self::Channel { .. } | Self::Trace(_) => None,
+        }
+    }
+}
+
 /// Where on the link packets are lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LossPlace {

@@ -154,14 +154,14 @@ mod tests {
 
     #[test]
     fn frames_are_cut_as_the_transport_cuts_them() {
-        // Of 1,200 bytes IP and UDP take 28, and the headers of a parity packet 47, so that 1,126 bytes are
+        // Of 1,200 bytes IP and UDP take 28, and the headers of a parity packet 51, so that 1,122 bytes are
         // two packets: a block of three with its parity packet instead of one of two.
         let residual = |bytes: u32| {
             let frames = format!("traffic.down.screen={{constant={{rate=\"30Hz\",size=\"{bytes}B\"}}}}");
             expected("rs-frame-20", &["path.down.loss.iid.rate=5%", &frames]).unwrap()
         };
         let one_of = |n: i32| 0.05 * (1.0 - 0.95_f64.powi(n - 1));
-        let (one, two) = (residual(1_125), residual(1_126));
+        let (one, two) = (residual(1_121), residual(1_122));
         assert!((one - one_of(2)).abs() < 1e-12 && (two - one_of(3)).abs() < 1e-12, "{one} {two}");
     }
 

@@ -16,7 +16,10 @@ use super::fate::{Evidence, Fate};
 use super::gaps::Gaps;
 use super::histogram::Times;
 use super::stillness::Stillness;
+use super::summary::MeasureConfig;
 use crate::frame::{FrameId, Regions};
+use crate::record::Event;
+use crate::rng::Seed;
 use crate::time::{Duration, Time};
 
 /// The screen of one session.
@@ -37,6 +40,19 @@ pub(super) struct Display {
     ages: Times,
     delays: Times,
     counts: FrameCounts,
+    /// What was seen since it was last asked for, where somebody watches.
+    seen: Option<Vec<Seen>>,
+}
+
+/// What somebody sees who watches the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// The screen refreshed, and the picture on it was so old.
+    Tick { at: Time, age: Duration, measured: bool },
+    /// A frame came on the screen.
+    Shown { frame: FrameId, at: Time },
+    /// Nothing more can happen to a frame.
+    Closed { frame: FrameId, fate: Fate },
 }
 
 /// A frame as the application captured it.
@@ -95,7 +111,41 @@ impl Display {
             ages: Times::new(),
             delays: Times::new(),
             counts: FrameCounts::default(),
+            seen: None,
         }
+    }
+
+    /// The display of a session: its phase comes from the seed, so that it is the same for all contenders.
+    pub(super) fn of_session(config: &MeasureConfig, seed: Seed, flow: u16) -> Self {
+        let phase = seed.stream("measure/display-phase").unit(u64::from(flow));
+        Self::new(config.warm_up, config.duration, config.display, config.display.mul_f64(phase))
+    }
+
+    /// The same with somebody who watches, and [takes](Display::take_seen) what there is to see.
+    pub(super) fn watched(self) -> Self {
+        Self { seen: Some(Vec::new()), ..self }
+    }
+
+    /// What was seen since this was last called, in order.
+    pub(super) fn take_seen(&mut self) -> Vec<Seen> {
+        self.seen.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Takes what happened to a frame that travels to this screen; false where it happened to something
+    /// else.
+    pub(super) fn handle(&mut self, at: Time, event: &Event) -> bool {
+        match *event {
+            Event::FrameCaptured { frame, bytes, deadline, regions, again } => {
+                self.capture(CapturedFrame { id: frame, captured: at, deadline, bytes, regions, again });
+            }
+            Event::FrameComplete { frame } => self.complete(frame, at),
+            Event::FrameDecoded { frame } => self.decode(frame, at),
+            Event::FrameUndecodable { frame } => self.undecodable(frame, at),
+            Event::FrameDropped { frame, begun } => self.give_up(frame, at, !begun),
+            Event::FrameLost { frame } => self.give_up(frame, at, false),
+            _ => return false,
+        }
+        true
     }
 
     /// The application captured a frame.
@@ -207,19 +257,36 @@ impl Display {
         &self.gaps
     }
 
+    /// The longest freeze so far; one that is not over at `now` counts until then.
+    pub(super) fn longest_freeze(&self, now: Time) -> Duration {
+        self.gaps.longest(self.behind_since(), now)
+    }
+
+    /// The pictures whose fate is open in name only or in fact, oldest first: what it is by now, and
+    /// whether it is measured.
+    pub(super) fn open(&self) -> impl DoubleEndedIterator<Item = (FrameId, Fate, bool)> {
+        let pictures = self.open.iter().filter(|open| !open.frame.regions.is_empty());
+        pictures.map(|open| (open.frame.id, open.evidence.fate(open.frame.deadline), open.measured))
+    }
+
     pub(super) fn sharp_after(&self) -> &Times {
         self.stillness.sharp_after()
     }
 
     /// Goes through the ticks before `now`. What happens at the very time of a tick is on the screen.
-    fn advance(&mut self, now: Time) {
+    pub(super) fn advance(&mut self, now: Time) {
         while self.started && self.next_tick < now {
             let tick = self.next_tick;
             if !self.ready.is_empty() {
                 self.present(tick);
             }
-            if self.from <= tick && tick < self.to {
-                self.ages.record(self.age(tick), 1);
+            let measured = self.from <= tick && tick < self.to;
+            if measured || self.seen.is_some() {
+                let age = self.age(tick);
+                self.tell(Seen::Tick { at: tick, age, measured });
+                if measured {
+                    self.ages.record(age, 1);
+                }
             }
             self.close_settled();
             self.next_tick += self.interval;
@@ -241,6 +308,7 @@ impl Display {
             }
             changed = true;
             self.open[place].evidence.shown = true;
+            self.tell(Seen::Shown { frame: id, at: tick });
             self.stillness.show(id, visible, tick);
             for open in self.open.range_mut(..=place) {
                 let sharp = open.pending & visible & open.still;
@@ -338,8 +406,19 @@ impl Display {
     }
 
     fn close(&mut self, open: &Open) {
-        if open.measured && !open.frame.regions.is_empty() {
-            self.counts.fates[open.evidence.fate(open.frame.deadline) as usize] += 1;
+        if open.frame.regions.is_empty() {
+            return;
+        }
+        let fate = open.evidence.fate(open.frame.deadline);
+        if open.measured {
+            self.counts.fates[fate as usize] += 1;
+        }
+        self.tell(Seen::Closed { frame: open.frame.id, fate });
+    }
+
+    fn tell(&mut self, what: Seen) {
+        if let Some(seen) = &mut self.seen {
+            seen.push(what);
         }
     }
 }

@@ -79,6 +79,16 @@ impl Gaps {
         self.freezes
     }
 
+    /// The longest freeze so far, with the one that is under way at `now` where the screen has been behind
+    /// since then.
+    pub(super) fn longest(&self, behind_since: Option<Time>, now: Time) -> Duration {
+        let mut gaps = self.clone();
+        if let Some(since) = behind_since {
+            gaps.judge(gaps.start(since), now);
+        }
+        gaps.freezes.longest
+    }
+
     pub(super) fn spread(&self) -> Spread {
         self.spread
     }
@@ -203,6 +213,17 @@ mod tests {
         let mut gaps = steady();
         gaps.finish(ms(2000));
         assert_eq!(gaps.freezes().longest, Duration::from_secs(8));
+    }
+
+    #[test]
+    fn a_freeze_that_is_under_way_counts_until_now() {
+        let gaps = steady();
+        // The last change was at 2 s; below 190 ms a gap is no freeze.
+        for (now, longest) in [(2180, 0), (2190, 190), (2500, 500)] {
+            assert_eq!(gaps.longest(Some(ms(0)), ms(now)), Duration::from_millis(longest));
+        }
+        assert_eq!(gaps.longest(None, ms(5000)), Duration::ZERO, "nothing newer was captured");
+        assert_eq!(gaps.freezes().count, 0, "to look changes nothing");
     }
 
     #[test]

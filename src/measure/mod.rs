@@ -14,9 +14,11 @@ mod gaps;
 mod histogram;
 mod input;
 mod packets;
+mod recent;
 mod stillness;
 mod summary;
 
 pub use fate::Fate;
 pub use metrics::{Better, METRICS, Metric, Metrics, Value};
+pub use recent::{Budget, Glance, MARKS, Mark, PEAKS, Recent};
 pub use summary::{MeasureConfig, Summary};

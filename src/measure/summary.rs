@@ -1,6 +1,6 @@
 //! The summary of one trial: takes its records, gives its metrics.
 
-use super::display::{CapturedFrame, Display, FrameCounts};
+use super::display::{Display, FrameCounts};
 use super::fate::Fate;
 use super::gaps::{Freezes, Spread};
 use super::histogram::Times;
@@ -48,16 +48,8 @@ struct Session {
 impl Summary {
     /// A summary of nothing yet. The seed gives the displays their phases: the same for all contenders.
     pub fn new(config: MeasureConfig, seed: Seed) -> Self {
-        let phases = seed.stream("measure/display-phase");
-        let session = |flow| Session {
-            display: Display::new(
-                config.warm_up,
-                config.duration,
-                config.display,
-                config.display.mul_f64(phases.unit(u64::from(flow))),
-            ),
-            input: Input::new(),
-        };
+        let session =
+            |flow| Session { display: Display::of_session(&config, seed, flow), input: Input::new() };
         let sessions: Vec<_> = (0..config.sessions).map(session).collect();
         let packets = Packets::new(config.warm_up, config.duration, sessions.len());
         Self { config, sessions, packets }
@@ -243,17 +235,7 @@ impl Sink for Summary {
         let Some(session) = self.sessions.get_mut(usize::from(record.flow.0)) else { return };
         let at = record.at;
         match (record.direction, record.event) {
-            (Direction::Down, Event::FrameCaptured { frame, bytes, deadline, regions, again }) => {
-                let frame = CapturedFrame { id: frame, captured: at, deadline, bytes, regions, again };
-                session.display.capture(frame);
-            }
-            (Direction::Down, Event::FrameComplete { frame }) => session.display.complete(frame, at),
-            (Direction::Down, Event::FrameDecoded { frame }) => session.display.decode(frame, at),
-            (Direction::Down, Event::FrameUndecodable { frame }) => session.display.undecodable(frame, at),
-            (Direction::Down, Event::FrameDropped { frame, begun }) => {
-                session.display.give_up(frame, at, !begun);
-            }
-            (Direction::Down, Event::FrameLost { frame }) => session.display.give_up(frame, at, false),
+            (Direction::Down, event) if session.display.handle(at, &event) => {}
             (Direction::Up, Event::FrameCaptured { frame, deadline, regions, .. }) => {
                 let counts = self.config.warm_up <= at && at < self.config.duration;
                 if counts && regions.is_empty() && deadline < Time::NEVER {

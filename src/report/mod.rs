@@ -1,10 +1,12 @@
 //! What a person and what a program read of an outcome.
 
+pub mod agreement;
 pub mod bench;
 pub mod csv;
 #[cfg(test)]
 mod example;
 pub mod json;
 pub mod layout;
+pub mod live;
 pub mod table;
 pub mod verdict;

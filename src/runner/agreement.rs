@@ -17,15 +17,12 @@ use std::collections::BTreeMap;
 use super::trial;
 use crate::drive::timing::Timing;
 use crate::endpoint::{Class, Direction, Flow};
-use crate::fec::Scheme;
 use crate::impair::config::{LinkConfig, LossFrom, LossModel};
 use crate::measure::{Metrics, Value};
 use crate::record::{DropReason, Event, PacketInfo, Record, Sink};
-use crate::scenario::{Contender, Protocol, Scenario};
+use crate::scenario::{Contender, Scenario};
 use crate::time::Duration;
 use crate::traffic::{DependencyKind, EncoderKind};
-use crate::transport::Retransmit;
-use crate::transport::rate::Rate;
 
 /// Frame delays may differ by this and the machine's lateness.
 pub const DELAY_TOLERANCE: Duration = Duration::from_millis(2);
@@ -130,14 +127,10 @@ fn value(metrics: &Metrics, key: &str) -> Value {
 
 /// Whether what it sends is the same whatever becomes of it.
 fn is_open_loop(scenario: &Scenario, contender: &Contender) -> bool {
-    let Protocol::Udp { down, scheme, .. } = &contender.protocol else { return false };
     let steady_traffic = scenario.traffic.down.as_ref().is_none_or(|traffic| {
         traffic.dependency == DependencyKind::Independent && traffic.encoder == EncoderKind::Fixed
     });
-    let steady_code =
-        !matches!(scheme, Scheme::Adaptive(_) | Scheme::WebRtc | Scheme::LossTolerant(_) | Scheme::Own(_));
-    let blind = down.retransmit == Retransmit::Never && !matches!(down.rate, Rate::Delay(_));
-    steady_traffic && steady_code && blind && down.stale == crate::endpoint::Stale::Keep
+    steady_traffic && contender.protocol.is_open_loop()
 }
 
 /// Packets of losses drawn by packet that were lost in one run and not in the other, among those that

@@ -4,6 +4,9 @@
 //! what comes out does not depend on how many there are.
 
 pub mod agreement;
+#[cfg(target_os = "linux")]
+pub mod kernel;
+pub mod loopback;
 mod outcome;
 pub mod realtime;
 mod trial;
@@ -15,8 +18,10 @@ use rayon::prelude::*;
 
 pub use self::outcome::{ContenderOutcome, Difference, Outcome, Summary};
 use crate::ledger::Imbalance;
-use crate::measure::Metrics;
-use crate::scenario::Scenario;
+use crate::measure::{Metrics, Recent};
+use crate::record::Sink;
+use crate::rng::Seed;
+use crate::scenario::{Contender, Scenario};
 use crate::session::ports::Exhausted;
 
 /// How a run is done; nothing here changes what comes of it.
@@ -55,6 +60,16 @@ pub enum RunError {
     /// The system gave us no threads.
     #[error("cannot start the threads: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// A view of nothing yet for one contender of `scenario` with this seed.
+pub fn recent(scenario: &Scenario, seed: u64) -> Recent {
+    Recent::new(&trial::measured(scenario), Seed(seed))
+}
+
+/// Plays one trial in virtual time for whoever wants its records, and no metrics.
+pub fn play(scenario: &Scenario, contender: &Contender, seed: u64, sink: &mut dyn Sink) {
+    trial::simulate(scenario, contender, seed, sink);
 }
 
 /// Runs every contender with every seed. A run that is cancelled keeps the seeds that are complete for

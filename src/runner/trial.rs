@@ -64,15 +64,7 @@ pub(super) struct Books {
 
 impl Books {
     pub(super) fn new(scenario: &Scenario, seed: u64) -> Self {
-        let measure = MeasureConfig {
-            warm_up: scenario.warm_up,
-            duration: scenario.duration,
-            end: scenario.end,
-            display: scenario.display,
-            sessions: scenario.sessions,
-            capacity: capacity(scenario),
-        };
-        Self { summary: Summary::new(measure, Seed(seed)), ledger: Ledger::default() }
+        Self { summary: Summary::new(measured(scenario), Seed(seed)), ledger: Ledger::default() }
     }
 
     /// The run was ended at `at`, before its time.
@@ -92,6 +84,18 @@ impl Sink for Books {
     fn record(&mut self, record: &Record) {
         self.summary.record(record);
         self.ledger.record(record);
+    }
+}
+
+/// What is measured of a trial.
+pub(super) fn measured(scenario: &Scenario) -> MeasureConfig {
+    MeasureConfig {
+        warm_up: scenario.warm_up,
+        duration: scenario.duration,
+        end: scenario.end,
+        display: scenario.display,
+        sessions: scenario.sessions,
+        capacity: capacity(scenario),
     }
 }
 

@@ -22,20 +22,28 @@
 //! | replays | RFC 4303 §3.4.3: from a window of at least 32 | the same, from as many as the transport remembers |
 //! | encryption | always | only with a [`Key`], see there what it promises |
 
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::ops::AddAssign;
+use std::net::SocketAddr;
 
 use bytes::{Buf, Bytes, BytesMut};
-use hkdf::hmac::{Hmac, Mac};
-use sha2::Sha256;
 
+use super::clock_offset::ClockOffset;
 use super::key::{Key, TAG_LEN, keyed_hash};
+use super::probes::Probes;
 use super::sealing::Sealing;
 use super::setup::{Introduction, Letter, Refusal, Setup, Transcript};
 use crate::time::{Duration, Time};
 use crate::transport::Packet;
 use crate::transport::packet::{ENVELOPE_LEN, SETUP, VERSION};
+
+mod cookie;
+mod refusals;
+
+#[cfg(test)]
+mod tests;
+
+pub use refusals::{Reason, Refusals};
+
+use cookie::Cookies;
 
 /// How a door is made.
 #[derive(Clone, Debug)]
@@ -45,6 +53,8 @@ pub struct DoorConfig {
     pub datagram: u16,
     /// The key that the other end must have, if packets are to be encrypted.
     pub key: Option<Key>,
+    /// Whether the ends compare their clocks while the session is open; the client's decides.
+    pub clock: bool,
 }
 
 impl DoorConfig {
@@ -56,9 +66,10 @@ impl DoorConfig {
 }
 
 impl Default for DoorConfig {
-    /// 1200 bytes, as many as QUIC sends where it knows nothing of the path; no encryption.
+    /// 1200 bytes, which pass every path of the internet (RFC 9000 §14); no encryption; clocks are
+    /// compared.
     fn default() -> Self {
-        Self { datagram: 1200, key: None }
+        Self { datagram: 1200, key: None, clock: true }
     }
 }
 
@@ -83,7 +94,7 @@ impl Door {
     ///
     /// `secret` is 32 random bytes that are used for no other door.
     pub fn server(config: DoorConfig, secret: [u8; 32]) -> Self {
-        Self::new(config, Role::Server { secret })
+        Self::new(config, Role::Server { cookies: Cookies::new(&secret) })
     }
 
     /// A door that knocks at the one of `server` until it is let in.
@@ -118,34 +129,22 @@ impl Door {
     /// The next datagram to send, written behind what is in `out`, and where to; none for now.
     pub fn poll_transmit(&mut self, now: Time, out: &mut BytesMut) -> Option<SocketAddr> {
         if let Some((to, answer)) = self.answer.take() {
-            self.write(answer, out);
+            self.write(now, answer, out);
             return Some(to);
         }
-        let Role::Client { server, client, retry, hint } = &mut self.role else { return None };
-        if self.state != State::Waiting || now < retry.due {
-            return None;
+        match self.state {
+            State::Waiting => self.knock(now, out),
+            State::Open { peer } => self.probe(now, out).then_some(peer),
+            State::Failed(_) => None,
         }
-        if retry.left == 0 {
-            self.state = State::Failed(hint.unwrap_or(Failure::Silence { server: *server }));
-            return None;
-        }
-        retry.again(now);
-        let (to, client, key) = (*server, *client, self.config.key.as_ref());
-        match &self.session {
-            None => Setup::Hello(client).encode(0, key, None, out),
-            Some(session) => {
-                let said = &session.said;
-                let confirm = Setup::Confirm { client, random: said.server.random };
-                confirm.encode(said.server.identity, key, Some(said), out);
-            }
-        }
-        Some(to)
     }
 
     /// When [`Door::poll_transmit`] has something to send or to give up.
     pub fn poll_timeout(&self) -> Option<Time> {
-        match &self.role {
-            Role::Client { retry, .. } if self.state == State::Waiting => Some(retry.due),
+        let Role::Client { retry, .. } = &self.role else { return None };
+        match (self.state, &self.session) {
+            (State::Waiting, _) => Some(retry.due),
+            (State::Open { .. }, Some(session)) if self.config.clock => Some(session.probes.due()),
             _ => None,
         }
     }
@@ -169,12 +168,50 @@ impl Door {
         self.refused
     }
 
+    /// What is known of the other end's clock.
+    pub fn clock(&self) -> Option<&ClockOffset> {
+        self.session.as_ref().map(|session| session.probes.offset())
+    }
+
+    /// Says hello or confirms, where it is time to, or gives up.
+    fn knock(&mut self, now: Time, out: &mut BytesMut) -> Option<SocketAddr> {
+        let Role::Client { server, client, retry, hint } = &mut self.role else { return None };
+        if now < retry.due {
+            return None;
+        }
+        if retry.left == 0 {
+            self.state = State::Failed(hint.unwrap_or(Failure::Silence { server: *server }));
+            return None;
+        }
+        retry.again(now);
+        let (to, client, key) = (*server, *client, self.config.key.as_ref());
+        match &self.session {
+            None => Setup::Hello(client).encode(0, key, None, out),
+            Some(Session { said, .. }) => {
+                let confirm = Setup::Confirm { client, random: said.server.random };
+                confirm.encode(said.server.identity, key, Some(said), out);
+            }
+        }
+        Some(to)
+    }
+
+    /// Asks for the time, where it is time to.
+    fn probe(&mut self, now: Time, out: &mut BytesMut) -> bool {
+        let asks = self.config.clock && matches!(self.role, Role::Client { .. });
+        let Some(session) = self.session.as_mut().filter(|_| asks) else { return false };
+        let Some(times) = session.probes.poll(now) else { return false };
+        Setup::Probe(times).encode(session.theirs, self.config.key.as_ref(), Some(&session.said), out);
+        true
+    }
+
     fn handle_packet(&mut self, from: SocketAddr, datagram: Bytes) -> Result<Bytes, Reason> {
         let session =
             self.session_with(from, (&datagram[..]).try_get_u32().map_err(|_| Reason::Malformed)?)?;
         let packet = session.sealing.open(datagram)?;
-        // The server sends packets, so it is open, even if its ready was lost.
-        self.state = State::Open { peer: from };
+        // A server that sends packets has the door open, even if its ready was lost.
+        if self.state == State::Waiting {
+            self.state = State::Open { peer: from };
+        }
         Ok(packet)
     }
 
@@ -185,13 +222,13 @@ impl Door {
                 self.refuse(from, identity, Refusal::Version(VERSION));
                 Err(Reason::Version)
             }
-            (Role::Server { secret }, Setup::Hello(client)) => {
-                let server = welcome(secret, from, client);
+            (Role::Server { cookies }, Setup::Hello(client)) => {
+                let server = cookies.bake(from, client);
                 self.handle_hello(from, &letter, Transcript { client, server })
             }
-            (Role::Server { secret }, Setup::Confirm { client, random }) => {
+            (Role::Server { cookies }, Setup::Confirm { client, random }) => {
                 let server = Introduction { identity: letter.to, random };
-                if !is_welcome(secret, from, client, server) {
+                if !cookies.knows(from, client, server) {
                     return Err(Reason::Identity);
                 }
                 self.handle_confirm(from, &letter, Transcript { client, server })
@@ -199,12 +236,24 @@ impl Door {
             (Role::Client { .. }, Setup::Welcome(server)) => self.handle_welcome(now, from, &letter, server),
             (Role::Client { .. }, Setup::Ready) => self.handle_ready(from, &letter),
             (Role::Client { .. }, Setup::Refusal(refusal)) => self.handle_refusal(from, &letter, refusal),
+            (Role::Server { .. }, Setup::Probe(times)) => {
+                let session = self.authentic(from, &letter)?;
+                session.probes.handle_probe(now, times);
+                self.answer = Some((from, Answer::Time { sent: times[0], arrived: now }));
+                Ok(())
+            }
+            (Role::Client { .. }, Setup::Answer(times)) => {
+                self.authentic(from, &letter)?.probes.handle_answer(now, times)
+            }
             _ => Err(Reason::Malformed),
         }
     }
 
     fn handle_hello(&mut self, from: SocketAddr, letter: &Letter, said: Transcript) -> Result<(), Reason> {
         let client = said.client;
+        if letter.to != 0 {
+            return Err(Reason::Malformed);
+        }
         if let Some(session) = &self.session {
             if session.said == said {
                 return Err(Reason::Replayed);
@@ -234,7 +283,8 @@ impl Door {
             None => {
                 let sealing = Sealing::server(self.config.key.as_ref(), &said);
                 let (ours, theirs) = (said.server.identity, said.client.identity);
-                self.session = Some(Session { peer: from, said, ours, theirs, sealing });
+                self.session =
+                    Some(Session { peer: from, said, ours, theirs, sealing, probes: Probes::default() });
                 self.state = State::Open { peer: from };
             }
         }
@@ -259,7 +309,7 @@ impl Door {
         }
         let sealing = Sealing::client(self.config.key.as_ref(), &said);
         let (ours, theirs) = (client.identity, server.identity);
-        self.session = Some(Session { peer: from, said, ours, theirs, sealing });
+        self.session = Some(Session { peer: from, said, ours, theirs, sealing, probes: Probes::default() });
         if let Role::Client { retry, .. } = &mut self.role {
             *retry = Retry::new(now);
         }
@@ -267,11 +317,7 @@ impl Door {
     }
 
     fn handle_ready(&mut self, from: SocketAddr, letter: &Letter) -> Result<(), Reason> {
-        let key = self.config.key.clone();
-        let session = self.session_with(from, letter.to)?;
-        if !letter.is_authentic(key.as_ref(), Some(&session.said)) {
-            return Err(Reason::NotAuthentic);
-        }
+        self.authentic(from, letter)?;
         self.state = State::Open { peer: from };
         Ok(())
     }
@@ -322,17 +368,31 @@ impl Door {
         }
     }
 
+    /// The session that `letter` is authentic in.
+    fn authentic(&mut self, from: SocketAddr, letter: &Letter) -> Result<&mut Session, Reason> {
+        let said = self.session_with(from, letter.to)?.said;
+        if !letter.is_authentic(self.config.key.as_ref(), Some(&said)) {
+            return Err(Reason::NotAuthentic);
+        }
+        self.session_with(from, letter.to)
+    }
+
     fn refuse(&mut self, from: SocketAddr, identity: u32, refusal: Refusal) {
         self.answer = Some((from, Answer::Refusal(identity, refusal)));
     }
 
-    fn write(&self, answer: Answer, out: &mut BytesMut) {
+    fn write(&mut self, now: Time, answer: Answer, out: &mut BytesMut) {
         let key = self.config.key.as_ref();
         match answer {
             Answer::Welcome(said) => {
                 Setup::Welcome(said.server).encode(said.client.identity, key, Some(&said), out);
             }
             Answer::Ready(said) => Setup::Ready.encode(said.client.identity, key, Some(&said), out),
+            Answer::Time { sent, arrived } => {
+                let Some(session) = &mut self.session else { return };
+                let times = session.probes.answer(now, sent, arrived);
+                Setup::Answer(times).encode(session.theirs, key, Some(&session.said), out);
+            }
             Answer::Refusal(to, refusal) => Setup::Refusal(refusal).encode(to, None, None, out),
         }
     }
@@ -386,91 +446,11 @@ pub enum Failure {
     },
 }
 
-/// Why a datagram was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It came before there was a session, or after it failed.
-    Closed,
-    /// It did not come from the peer's address.
-    Elsewhere,
-    /// It does not bear the identity that was agreed.
-    Identity,
-    /// It came before, or so long ago that nobody remembers.
-    Replayed,
-    /// It is nothing that an end would send.
-    Malformed,
-    /// It is larger than any datagram of the session.
-    Oversize,
-    /// Its tag does not match, or it has none and should, or the other way round.
-    NotAuthentic,
-    /// Another client would like to come in.
-    Busy,
-    /// A client of another version would.
-    Version,
-}
-
-impl Reason {
-    /// All of them, in the order in which everything lists them.
-    pub const ALL: [Self; 9] = [
-        Self::Closed,
-        Self::Elsewhere,
-        Self::Identity,
-        Self::Replayed,
-        Self::Malformed,
-        Self::Oversize,
-        Self::NotAuthentic,
-        Self::Busy,
-        Self::Version,
-    ];
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "without a session",
-            Self::Elsewhere => "from elsewhere",
-            Self::Identity => "wrong identity",
-            Self::Replayed => "replayed",
-            Self::Malformed => "malformed",
-            Self::Oversize => "oversize",
-            Self::NotAuthentic => "not authentic",
-            Self::Busy => "from other clients",
-            Self::Version => "of another version",
-        })
-    }
-}
-
-/// How many datagrams were refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refusals([u64; Reason::ALL.len()]);
-
-impl Refusals {
-    /// How many for this reason.
-    pub fn of(&self, reason: Reason) -> u64 {
-        self.0[reason as usize]
-    }
-
-    /// How many for any reason.
-    pub fn total(&self) -> u64 {
-        self.0.iter().sum()
-    }
-
-    fn count(&mut self, reason: Reason) {
-        self.0[reason as usize] += 1;
-    }
-}
-
-impl AddAssign for Refusals {
-    fn add_assign(&mut self, other: Self) {
-        self.0.iter_mut().zip(other.0).for_each(|(count, other)| *count += other);
-    }
-}
-
 /// Which end of the session a door is.
 #[derive(Debug)]
 enum Role {
     Server {
-        secret: [u8; 32],
+        cookies: Cookies,
     },
     Client {
         server: SocketAddr,
@@ -489,6 +469,7 @@ struct Session {
     ours: u32,
     theirs: u32,
     sealing: Sealing,
+    probes: Probes,
 }
 
 /// What a door has to say to the last datagram.
@@ -496,6 +477,7 @@ struct Session {
 enum Answer {
     Welcome(Transcript),
     Ready(Transcript),
+    Time { sent: Time, arrived: Time },
     Refusal(u32, Refusal),
 }
 
@@ -526,29 +508,7 @@ const RETRY: Duration = Duration::from_millis(250);
 /// How often a client says the same: after 16 seconds nobody believes in an answer.
 const TRIES: u32 = 6;
 
-/// What a server brings to a handshake with `client`: whoever has not got it cannot know it, and the
-/// server need not remember it.
-fn welcome(secret: &[u8; 32], from: SocketAddr, client: Introduction) -> Introduction {
-    Introduction::of(cookie(keyed_hash(secret), from, client))
-}
-
-/// Whether `server` is that; takes as long whatever the answer.
-fn is_welcome(secret: &[u8; 32], from: SocketAddr, client: Introduction, server: Introduction) -> bool {
-    cookie(keyed_hash(secret), from, client).verify_truncated_left(&server.to_bytes()).is_ok()
-}
-
-fn cookie(hash: Hmac<Sha256>, from: SocketAddr, client: Introduction) -> Hmac<Sha256> {
-    let ip = match from.ip() {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-        IpAddr::V6(ip) => ip,
-    };
-    hash.chain_update(ip.octets()).chain_update(from.port().to_be_bytes()).chain_update(client.to_bytes())
-}
-
 /// Whether two addresses are one: a socket for IPv6 shows IPv4 addresses mapped.
 fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,30 +2,38 @@
 
 use bytes::BytesMut;
 
+use super::offload::HEADER;
 use crate::endpoint::{Class, Ecn, Wire};
 
 /// The bytes of an IP packet, and what a link wants to know of it.
 #[derive(Clone, Debug)]
 pub struct IpPacket {
+    /// The header that the kernel put in front of it, and the packet.
     bytes: BytesMut,
     class: Class,
     payload: u32,
 }
 
 impl IpPacket {
-    /// A packet of this class with so many bytes of payload, as [`Wire`] has it.
+    /// A packet, with the kernel's header in front, of this class and with so many bytes of payload, as
+    /// [`Wire`] has it.
     pub(super) const fn new(bytes: BytesMut, class: Class, payload: u32) -> Self {
         Self { bytes, class, payload }
     }
 
     /// All of it, from the IP header on.
     pub fn bytes(&self) -> &[u8] {
+        ip(&self.bytes)
+    }
+
+    /// The same with the kernel's header in front.
+    pub(super) fn with_header(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Gives the IP header this mark of congestion notification, and the checksum that fits it.
     pub(super) fn mark(&mut self, ecn: Ecn) {
-        let Some([version, service, .., high, low]) = self.bytes.first_chunk::<12>().copied() else {
+        let Some([version, service, .., high, low]) = self.bytes().first_chunk::<12>().copied() else {
             return;
         };
         let marked = service & !ECN_BITS | bits(ecn);
@@ -38,14 +46,14 @@ impl IpPacket {
         let sum = u32::from(!checksum) + u32::from(!old) + u32::from(new);
         let folded = (sum & 0xffff) + (sum >> 16);
         let checksum = !((folded & 0xffff) + (folded >> 16)) as u16;
-        self.bytes[1] = marked;
-        self.bytes[10..12].copy_from_slice(&checksum.to_be_bytes());
+        self.bytes[HEADER + 1] = marked;
+        self.bytes[HEADER + 10..HEADER + 12].copy_from_slice(&checksum.to_be_bytes());
     }
 }
 
 impl Wire for IpPacket {
     fn size(&self) -> u32 {
-        self.bytes.len() as u32
+        self.bytes().len() as u32
     }
 
     fn payload(&self) -> u32 {
@@ -55,6 +63,11 @@ impl Wire for IpPacket {
     fn class(&self) -> Class {
         self.class
     }
+}
+
+/// The packet behind the kernel's header.
+pub(super) fn ip(bytes: &[u8]) -> &[u8] {
+    bytes.get(HEADER..).unwrap_or_default()
 }
 
 /// Whether these bytes are an IPv4 packet with its whole header.
@@ -97,7 +110,8 @@ mod tests {
         header.ecn = (service & ECN_BITS).try_into().unwrap();
         header.identification = identification;
         header.header_checksum = header.calc_header_checksum();
-        let mut bytes = BytesMut::from(&header.to_bytes()[..]);
+        let mut bytes = BytesMut::from(&[0; HEADER][..]);
+        bytes.extend_from_slice(&header.to_bytes());
         bytes.extend_from_slice(&[0; 8]);
         IpPacket::new(bytes, Class::Source, 0)
     }
@@ -117,9 +131,9 @@ mod tests {
 
     #[test]
     fn what_is_too_short_for_a_header_is_left_alone() {
-        let mut packet = IpPacket::new(BytesMut::from(&[0x45, 0][..]), Class::Source, 0);
+        let mut packet = IpPacket::new(BytesMut::from(&[0; HEADER + 11][..]), Class::Source, 0);
         packet.mark(Ecn::Ce);
-        assert_eq!(packet.bytes(), &[0x45, 0]);
+        assert_eq!(packet.bytes(), &[0; 11]);
         assert!(!is_ipv4(packet.bytes()) && ecn(&[]) == Ecn::NotEct);
     }
 }

@@ -20,8 +20,9 @@ use nix::sys::socket::{
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
-use super::namespace::{Namespaces, Side, Unavailable};
+use super::namespace::{Namespaces, Side, Step, Unavailable};
 use super::relay::{Relay, Seen, Strays, Watch};
+use super::sys;
 use super::tun::Tun;
 use super::wait::{Patience, Waiter};
 use crate::drive::clock::Clock;
@@ -49,10 +50,8 @@ pub enum ProbeError {
 pub struct Measured<T> {
     /// What was measured.
     pub figure: T,
-    /// How well the relay kept time, and the part of a core that it took.
+    /// How well the relay kept time, the part of a core that it took, and what was lost beside the link.
     pub timing: Timing,
-    /// What it lost beside the link.
-    pub strays: Strays,
 }
 
 /// A flow of datagrams of [`DATAGRAM`] bytes one way.
@@ -62,7 +61,7 @@ pub struct Flood {
     pub sent: u64,
     /// Datagrams received.
     pub received: u64,
-    /// For how long.
+    /// Until the last was received.
     pub lasted: Duration,
 }
 
@@ -88,11 +87,42 @@ pub struct Added {
     pub p999: Duration,
 }
 
+/// What was found out by trying the kernel path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Of so many datagrams that were sent across a link without loss,
+    pub sent: u64,
+    /// so many arrived.
+    pub received: u64,
+    /// The algorithms of [`CONGESTION`] that TCP sockets may use.
+    pub congestion: Vec<&'static str>,
+}
+
+/// The congestion controls that contenders name.
+pub const CONGESTION: [&str; 3] = ["cubic", "bbr", "reno"];
+
 /// What a datagram of the flow carries, in bytes.
 pub const DATAGRAM: usize = 1200;
 
 /// The link's delay where delays are measured.
 pub const DELAY: Duration = Duration::from_millis(10);
+
+/// Tries every step of the kernel path, and sends datagrams across it. `done` is told each step that
+/// succeeded.
+///
+/// # Errors
+/// [`ProbeError`]: the step that failed.
+pub fn check(done: impl FnMut(Step)) -> Result<Check, ProbeError> {
+    let checked = across(Duration::ZERO, Patience::Sleep, done, |namespaces| {
+        namespaces.enter(Side::Person).map_err(io::Error::other)?;
+        let socket = TcpListener::bind((Side::Person.address(), PORT))?;
+        let usable = |name: &&str| setsockopt(&socket, sockopt::TcpCongestion, &(*name).into()).is_ok();
+        let congestion = CONGESTION.into_iter().filter(usable).collect();
+        let Flood { sent, received, .. } = flow(namespaces, Some(1000), Duration::from_millis(100))?;
+        Ok(Check { sent, received, congestion })
+    })?;
+    Ok(checked.figure)
+}
 
 /// By how much a thread that sleeps until a time wakes up late, when nothing else runs here: no driver
 /// that sleeps can be better.
@@ -116,20 +146,21 @@ pub fn wake_up_floor(patience: Patience) -> io::Result<Timing> {
 /// # Errors
 /// [`ProbeError`].
 pub fn flood(per_second: Option<u64>, lasting: Duration) -> Result<Measured<Flood>, ProbeError> {
-    across(Duration::ZERO, Patience::Sleep, |namespaces| {
-        let (sender, receiver) = datagram_sockets(namespaces)?;
-        let done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let receiving = scope.spawn(|| count(&receiver, &done));
-            let clock = Clock::start();
-            let sent = send_batches(&sender, per_second, &clock, Time::ZERO + lasting)?;
-            let lasted = clock.now().since(Time::ZERO);
-            // What is on its way arrives long before that.
-            Waiter::new(Patience::Sleep)?.wait(&mut [], &clock, Some(clock.now() + SETTLE))?;
-            done.store(true, Ordering::Relaxed);
-            let received = joined(receiving)?;
-            Ok(Flood { sent, received, lasted })
-        })
+    across(Duration::ZERO, Patience::Sleep, |_| (), |namespaces| flow(namespaces, per_second, lasting))
+}
+
+fn flow(namespaces: &Namespaces, per_second: Option<u64>, lasting: Duration) -> io::Result<Flood> {
+    let (sender, receiver) = datagram_sockets(namespaces)?;
+    let done = AtomicBool::new(false);
+    let clock = Clock::start();
+    thread::scope(|scope| {
+        let receiving = scope.spawn(|| count(&receiver, &clock, &done));
+        let sent = send_batches(&sender, per_second, &clock, Time::ZERO + lasting)?;
+        // What is on its way arrives long before that.
+        Waiter::new(Patience::Sleep)?.wait(&mut [], &clock, Some(clock.now() + SETTLE))?;
+        done.store(true, Ordering::Relaxed);
+        let (received, last) = joined(receiving)?;
+        Ok(Flood { sent, received, lasted: last.since(Time::ZERO) })
     })
 }
 
@@ -138,22 +169,27 @@ pub fn flood(per_second: Option<u64>, lasting: Duration) -> Result<Measured<Floo
 /// # Errors
 /// [`ProbeError`].
 pub fn tcp(congestion: &str, lasting: Duration) -> Result<Measured<f64>, ProbeError> {
-    across(Duration::ZERO, Patience::Sleep, |namespaces| {
-        namespaces.enter(Side::Person).map_err(io::Error::other)?;
-        let listener = TcpListener::bind((Side::Person.address(), PORT))?;
-        namespaces.enter(Side::Server).map_err(io::Error::other)?;
-        let sender = TcpStream::connect((Side::Person.address(), PORT))?;
-        setsockopt(&sender, sockopt::TcpCongestion, &congestion.into())?;
-        let (receiver, _) = listener.accept()?;
-        thread::scope(|scope| {
-            let receiving = scope.spawn(move || read_all(receiver));
-            let clock = Clock::start();
-            write_until(&sender, &clock, Time::ZERO + lasting)?;
-            sender.shutdown(std::net::Shutdown::Write)?;
-            let bytes = joined(receiving)?;
-            Ok(bytes as f64 * 8.0 / clock.now().as_secs_f64())
-        })
-    })
+    across(
+        Duration::ZERO,
+        Patience::Sleep,
+        |_| (),
+        |namespaces| {
+            namespaces.enter(Side::Person).map_err(io::Error::other)?;
+            let listener = TcpListener::bind((Side::Person.address(), PORT))?;
+            namespaces.enter(Side::Server).map_err(io::Error::other)?;
+            let sender = TcpStream::connect((Side::Person.address(), PORT))?;
+            setsockopt(&sender, sockopt::TcpCongestion, &congestion.into())?;
+            let (receiver, _) = listener.accept()?;
+            thread::scope(|scope| {
+                let receiving = scope.spawn(move || read_all(receiver));
+                let clock = Clock::start();
+                write_until(&sender, &clock, Time::ZERO + lasting)?;
+                sender.shutdown(std::net::Shutdown::Write)?;
+                let bytes = joined(receiving)?;
+                Ok(bytes as f64 * 8.0 / clock.now().as_secs_f64())
+            })
+        },
+    )
 }
 
 /// What is added to a delay of [`DELAY`], with `per_second` small datagrams in bursts a millisecond apart.
@@ -161,38 +197,46 @@ pub fn tcp(congestion: &str, lasting: Duration) -> Result<Measured<f64>, ProbeEr
 /// # Errors
 /// [`ProbeError`].
 pub fn delay(per_second: u64, patience: Patience, lasting: Duration) -> Result<Measured<Added>, ProbeError> {
-    across(DELAY, patience, |namespaces| {
-        let (sender, receiver) = datagram_sockets(namespaces)?;
-        setsockopt(&receiver, sockopt::ReceiveTimestampns, &true)?;
-        let done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let receiving = scope.spawn(|| time(&receiver, &done));
-            send_stamped(&sender, per_second, lasting)?;
-            let clock = Clock::start();
-            Waiter::new(Patience::Sleep)?.wait(&mut [], &clock, Some(Time::ZERO + SETTLE))?;
-            done.store(true, Ordering::Relaxed);
-            joined(receiving)
-        })
-    })
+    across(
+        DELAY,
+        patience,
+        |_| (),
+        |namespaces| {
+            let (sender, receiver) = datagram_sockets(namespaces)?;
+            setsockopt(&receiver, sockopt::ReceiveTimestampns, &true)?;
+            let done = AtomicBool::new(false);
+            thread::scope(|scope| {
+                let receiving = scope.spawn(|| time(&receiver, &done));
+                send_stamped(&sender, per_second, lasting)?;
+                let clock = Clock::start();
+                Waiter::new(Patience::Sleep)?.wait(&mut [], &clock, Some(Time::ZERO + SETTLE))?;
+                done.store(true, Ordering::Relaxed);
+                joined(receiving)
+            })
+        },
+    )
 }
 
 /// Measures something across a path with this delay down.
-fn across<T: Send>(
+fn across<T>(
     delay: Duration,
     patience: Patience,
-    measure: impl FnOnce(&Namespaces) -> io::Result<T> + Send,
+    done: impl FnMut(Step),
+    measure: impl FnOnce(&Namespaces) -> io::Result<T>,
 ) -> Result<Measured<T>, ProbeError> {
-    let (namespaces, tuns) = Namespaces::make(MTU, |_| ())?;
+    let (mut namespaces, tuns) = Namespaces::make(MTU, done)?;
     let down = LinkConfig { delay, ..LinkConfig::default() };
     let path = PathConfig { mtu: MTU, channels: Vec::new(), down, up: LinkConfig::default() };
     let done = AtomicBool::new(false);
-    thread::scope(|scope| {
+    let (figure, timing, strays) = thread::scope(|scope| {
         let relaying = scope.spawn(|| relay(tuns, &path, patience, &done));
         let figure = measure(&namespaces);
         done.store(true, Ordering::Relaxed);
-        let (timing, strays) = joined(relaying)?;
-        Ok(Measured { figure: figure?, timing, strays })
-    })
+        joined(relaying).and_then(|(timing, strays)| Ok((figure?, timing, strays)))
+    })?;
+    let device_drops = strays.overflowed + strays.refused;
+    let timing = Timing { socket_drops: namespaces.socket_drops()?, device_drops, ..timing };
+    Ok(Measured { figure, timing })
 }
 
 /// Relays until it is done.
@@ -203,6 +247,8 @@ fn relay(
     done: &AtomicBool,
 ) -> io::Result<(Timing, Strays)> {
     let mut relay = Relay::new(tuns, Links::new(path, Seed(1)), OneFlow);
+    // As a trial's would be; without the right to it, as it is.
+    sys::raise_priority();
     let waiter = Waiter::new(patience)?;
     let clock = Clock::start();
     let mut lateness = Lateness::default();
@@ -276,17 +322,22 @@ fn send_batches(socket: &UdpSocket, per_second: Option<u64>, clock: &Clock, end:
     }
 }
 
-/// Counts datagrams until it is done and none comes.
-fn count(socket: &UdpSocket, done: &AtomicBool) -> io::Result<u64> {
+/// Counts datagrams until it is done and none comes; and when the last came.
+fn count(socket: &UdpSocket, clock: &Clock, done: &AtomicBool) -> io::Result<(u64, Time)> {
+    // Before the sender, which would take all of the processor and fill the queues for nobody.
+    sys::raise_priority();
     let mut buffers = vec![[0; DATAGRAM]; BATCH];
     let mut headers = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);
-    let mut received = 0;
+    let (mut received, mut last) = (0, Time::ZERO);
     loop {
         let mut slices: Vec<_> = buffers.iter_mut().map(|buffer| [io::IoSliceMut::new(buffer)]).collect();
         let flags = MsgFlags::MSG_WAITFORONE;
         match socket::recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), flags, None) {
-            Ok(datagrams) => received += datagrams.count() as u64,
-            Err(nix::Error::EAGAIN) if done.load(Ordering::Relaxed) => return Ok(received),
+            Ok(datagrams) => {
+                received += datagrams.count() as u64;
+                last = clock.now();
+            }
+            Err(nix::Error::EAGAIN) if done.load(Ordering::Relaxed) => return Ok((received, last)),
             Err(nix::Error::EAGAIN) => {}
             Err(error) => return Err(error.into()),
         }

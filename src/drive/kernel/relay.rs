@@ -3,11 +3,13 @@
 //! A packet enters its link when it has been read, so never before it was sent; and it is written when
 //! the clock has reached the time at which the link delivers it, so never early.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use bytes::BytesMut;
 
+use super::offload::{self, Pool};
 use super::packet::{self, IpPacket};
 use super::tun::Tun;
 use crate::drive::clock::Clock;
@@ -48,7 +50,7 @@ pub struct Strays {
     pub refused: u64,
     /// Packets that [`Watch`] ignored, and what was no IPv4 packet.
     pub ignored: u64,
-    /// Packets that the kernel dropped before they could be read.
+    /// Packets that the kernel dropped before they could be read; one that was to be cut counts once.
     pub overflowed: u64,
 }
 
@@ -61,8 +63,9 @@ pub struct Relay<W> {
     watch: W,
     strays: Strays,
     scratch: Box<[u8]>,
-    /// Where the bytes of packets are put; packets share its allocations.
-    pool: BytesMut,
+    pool: Pool,
+    /// What was read and has not been taken, of each direction: a large packet is cut into many.
+    cut: [(Time, VecDeque<BytesMut>); 2],
 }
 
 /// A packet that was read and has not entered its link.
@@ -78,7 +81,8 @@ impl<W: Watch> Relay<W> {
     /// A relay between the devices of [`Namespaces::make`](super::Namespaces::make).
     pub fn new(tuns: [Tun; 2], links: Links<IpPacket>, watch: W) -> Self {
         let scratch = vec![0; PACKET_MAX].into_boxed_slice();
-        Self { tuns, links, watch, strays: Strays::default(), scratch, pool: BytesMut::new() }
+        let cut = Default::default();
+        Self { tuns, links, watch, strays: Strays::default(), scratch, pool: Pool::default(), cut }
     }
 
     /// Takes everything that can be read, up to a bound, and hands over everything that is due; each
@@ -104,30 +108,27 @@ impl<W: Watch> Relay<W> {
     /// # Errors
     /// Where the device cannot be read any more.
     pub fn read(&mut self, direction: Direction, clock: &Clock) -> io::Result<Option<Incoming>> {
+        let place = direction as usize;
         loop {
-            let Some(length) = self.tuns[direction as usize].read(&mut self.scratch)? else {
-                return Ok(None);
-            };
-            let at = clock.now();
-            let packet = &self.scratch[..length];
-            if !packet::is_ipv4(packet) {
+            let (at, cut) = &mut self.cut[place];
+            if let Some(bytes) = cut.pop_front() {
+                return Ok(Some(Incoming { at: *at, direction, bytes }));
+            }
+            let Some(length) = self.tuns[place].read(&mut self.scratch)? else { return Ok(None) };
+            *at = clock.now();
+            let read = &self.scratch[..length];
+            if !packet::is_ipv4(packet::ip(read)) || offload::cut(read, &mut self.pool, cut).is_err() {
                 self.strays.ignored += 1;
-                continue;
             }
-            if self.pool.capacity() < length {
-                self.pool.reserve(POOL_BYTES);
-            }
-            self.pool.extend_from_slice(packet);
-            return Ok(Some(Incoming { at, direction, bytes: self.pool.split() }));
         }
     }
 
     /// Puts a packet on its link, or does with it what the watch says.
     pub fn admit(&mut self, incoming: Incoming, sink: &mut dyn Sink) {
         let Incoming { at, direction, bytes } = incoming;
-        match self.watch.see(at, direction, &bytes, sink) {
+        match self.watch.see(at, direction, packet::ip(&bytes), sink) {
             Seen::Impair { flow, class, payload } => {
-                let ecn = packet::ecn(&bytes);
+                let ecn = packet::ecn(packet::ip(&bytes));
                 let packet = IpPacket::new(bytes, class, payload);
                 self.links.get(direction).send(at, flow, Transmit { packet, ecn }, sink);
             }
@@ -145,21 +146,23 @@ impl<W: Watch> Relay<W> {
                 let mut packet = arrival.packet;
                 packet.mark(arrival.ecn);
                 lateness.note(due, clock.now());
-                self.write(direction, packet.bytes());
+                self.write(direction, packet.with_header());
             }
         }
     }
 
-    /// Hands the kernel a packet that travelled in `direction`.
+    /// Hands the kernel a packet that travelled in `direction`, with the kernel's header in front.
     fn write(&mut self, direction: Direction, packet: &[u8]) {
         if self.tuns[direction.reverse() as usize].write(packet).is_err() {
             self.strays.refused += 1;
         }
     }
 
-    /// When [`Relay::deliver`] has something to do; none while nothing is under way.
+    /// When there is something to do even if the devices have nothing to read: to [deliver](Self::deliver)
+    /// a packet, or at once, where [`Relay::read`] has more of a large packet.
     pub fn next_at(&self) -> Option<Time> {
-        self.links.next().map(|(at, _)| at)
+        let cut = self.cut.each_ref().map(|(at, cut)| (!cut.is_empty()).then_some(*at));
+        Time::earliest([self.links.next().map(|(at, _)| at), cut[0], cut[1]])
     }
 
     /// What to wait for: readable when [`Relay::read`] has something to do, down first.
@@ -190,8 +193,5 @@ impl<W: Watch> Relay<W> {
 /// How many packets are read from one device before the other one's turn.
 const BATCH: usize = 64;
 
-/// The largest IP packet there is.
-const PACKET_MAX: usize = 65_535;
-
-/// How much memory is taken at once for packets: some forty of them.
-const POOL_BYTES: usize = 65_536;
+/// The largest IP packet there is, and the kernel's header.
+const PACKET_MAX: usize = 65_535 + offload::HEADER;

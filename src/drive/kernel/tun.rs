@@ -34,7 +34,8 @@ impl Tun {
         Ok(Self { device, name: name.to_owned(), statistics })
     }
 
-    /// Reads the next packet that the kernel sends; how many bytes it has, or none where there is none.
+    /// Reads the next packet that the kernel sends, behind a header about what is left to
+    /// do (`offload`); how many bytes both have, or none where there is none.
     ///
     /// # Errors
     /// What read(2) says: above all that the device is down.
@@ -49,7 +50,7 @@ impl Tun {
         }
     }
 
-    /// Hands the kernel a packet as received.
+    /// Hands the kernel a packet as received, behind the same header.
     ///
     /// # Errors
     /// What write(2) says; the packet is lost then.

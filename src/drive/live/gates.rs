@@ -26,7 +26,7 @@ use crate::transport::Packet;
 
 /// Datagrams that one socket may bring in before the next one gets its turn. More than may be sent in the
 /// meantime, so that a receive buffer does not fill because of it.
-const BUDGET: u64 = 2 * TURN as u64;
+const BUDGET: usize = 2 * TURN;
 
 /// The socket of one end, and what stands between it and the transport.
 #[derive(Debug)]

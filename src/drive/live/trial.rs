@@ -13,7 +13,7 @@ use crate::drive::datagram::Datagram;
 use crate::drive::ends::Ends;
 use crate::drive::host::Host;
 use crate::drive::links::Links;
-use crate::drive::message::{Command, Message};
+use crate::drive::message::{Command, Message, Teller};
 use crate::drive::timing::{Lateness, Timing};
 use crate::endpoint::{Arrival, Direction, Flow};
 use crate::record::{Event, Record, Sink};
@@ -42,15 +42,6 @@ pub(super) struct Trial<'a> {
     lateness: Lateness,
     processor: Processor,
     tell: &'a mut dyn FnMut(Message),
-}
-
-/// Tells records as messages.
-struct Records<'a>(&'a mut dyn FnMut(Message));
-
-impl Sink for Records<'_> {
-    fn record(&mut self, record: &Record) {
-        (self.0)(Message::Record(*record));
-    }
 }
 
 impl<'a> Trial<'a> {
@@ -84,7 +75,7 @@ impl<'a> Trial<'a> {
     async fn play(&mut self, commands: &Receiver<Command>) -> io::Result<()> {
         (self.tell)(Message::Started { ports: self.gates.ports() });
         self.clock = Clock::start();
-        self.ends.start(Time::ZERO, &mut self.links, &mut Records(self.tell));
+        self.ends.start(Time::ZERO, &mut self.links, &mut Teller(self.tell));
         let (mut report, mut tick) = (Time::ZERO + TIMING, Time::ZERO + PERIOD);
         loop {
             let done = self.catch_up();
@@ -127,7 +118,7 @@ impl<'a> Trial<'a> {
     /// Does the next thing that is due: arrivals before alarms, as in virtual time.
     fn step(&mut self, at: Time) {
         let Self { ends, links, gates, tell, .. } = self;
-        let mut sink = Records(&mut **tell);
+        let mut sink = Teller(&mut **tell);
         match (links.next(), ends.next()) {
             (Some((arrives, direction)), alarm) if alarm.is_none_or(|(alarm, _)| arrives <= alarm) => {
                 let Some((flow, arrival)) = links.poll(at, direction, &mut sink) else { return };
@@ -180,7 +171,7 @@ impl<'a> Trial<'a> {
         way: impl FnOnce(&mut Gates, &mut dyn FnMut(Flow, Direction, super::gates::Arrived)) -> io::Result<()>,
     ) -> io::Result<()> {
         let Self { ends, links, gates, clock, last, end, tell, .. } = self;
-        let mut sink = Records(&mut **tell);
+        let mut sink = Teller(&mut **tell);
         way(gates, &mut |flow, direction, arrived| {
             // What crossed the link before the end counts, although it is read a moment later.
             let now = clock.now().min(*end).max(*last);
@@ -206,7 +197,7 @@ impl<'a> Trial<'a> {
                     self.links.set_loss(share, burst);
                 }
                 Ok(Command::Repair(steps)) => {
-                    self.ends.all_mut().iter_mut().for_each(|host| host.adjust_repair(steps))
+                    self.ends.all_mut().iter_mut().for_each(|host| host.adjust_repair(steps));
                 }
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
             }

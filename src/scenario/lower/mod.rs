@@ -19,7 +19,7 @@ use super::parse::Draft;
 use super::place::At;
 use super::problem::{Problem, Problems};
 use super::source::Sources;
-use crate::endpoint::Direction;
+use crate::endpoint::{Direction, Stale};
 use crate::fec::Scheme;
 use crate::impair::config::PathConfig;
 use crate::session::ports::PortRange;
@@ -116,6 +116,19 @@ impl Protocol {
             Self::Tcp(_) => true,
             Self::Udp { down, .. } => matches!(down.rate, transport::rate::Rate::Delay(_)),
         }
+    }
+
+    /// Whether it sends the same packets whatever becomes of them: nothing that it hears changes its
+    /// rate, its code or what it repeats, and it drops no frame.
+    pub const fn is_open_loop(&self) -> bool {
+        let Self::Udp { down, scheme, .. } = self else { return false };
+        let steady_code = !matches!(
+            scheme,
+            Scheme::Adaptive(_) | Scheme::WebRtc | Scheme::LossTolerant(_) | Scheme::Own(_)
+        );
+        let blind = matches!(down.retransmit, transport::Retransmit::Never);
+        let steady_rate = !matches!(down.rate, transport::rate::Rate::Delay(_));
+        steady_code && blind && steady_rate && matches!(down.stale, Stale::Keep)
     }
 
     /// Whether it is TCP.

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -15,7 +17,7 @@ const fn address(host: u8) -> SocketAddr {
 }
 
 fn config(of: Option<u8>) -> DoorConfig {
-    DoorConfig { datagram: 1200, key: of.map(key) }
+    DoorConfig { datagram: 1200, key: of.map(key), clock: false }
 }
 
 fn server(of: Option<u8>) -> Door {
@@ -73,6 +75,19 @@ fn opened(of: Option<u8>) -> (Door, Door) {
     shake_hands(&mut client, &mut server, |_| vec![0]);
     assert_eq!((client.state(), server.state()), (open(SERVER), open(CLIENT)));
     (client, server)
+}
+
+/// Opens the session, with nothing lost and no time passing.
+fn shake_hands_once(client: &mut Door, server: &mut Door) {
+    for _ in 0..2 {
+        for (_, datagram) in said(client, Time::ZERO) {
+            server.admit(Time::ZERO, CLIENT, datagram);
+        }
+        for (_, datagram) in said(server, Time::ZERO) {
+            client.admit(Time::ZERO, SERVER, datagram);
+        }
+    }
+    assert_eq!((client.state(), server.state()), (open(SERVER), open(CLIENT)));
 }
 
 fn open(peer: SocketAddr) -> State {
@@ -303,11 +318,67 @@ fn a_hundred_thousand_random_datagrams_leave_the_door_as_it_was() {
     assert!(bytes_out < bytes_in / 100, "{bytes_out} of {bytes_in}");
 }
 
+#[test]
+fn both_ends_learn_how_their_clocks_differ() {
+    // The server's clock is five seconds ahead, and each way takes 10 ms.
+    let ahead = Duration::from_secs(5);
+    let way = Duration::from_millis(10);
+    for of in [None, Some(7)] {
+        let mut client = Door::client(DoorConfig { clock: true, ..config(of) }, [2; 32], SERVER);
+        let mut server = server(of);
+        let mut now = Time::ZERO;
+        for _ in 0..20 {
+            let sent = said(&mut client, now);
+            now += way;
+            sent.iter().for_each(|(_, datagram)| {
+                server.admit(now + ahead, CLIENT, datagram.clone());
+            });
+            let sent = said(&mut server, now + ahead);
+            now += way;
+            sent.iter().for_each(|(_, datagram)| {
+                client.admit(now, SERVER, datagram.clone());
+            });
+            now = now.max(client.poll_timeout().unwrap());
+        }
+        for (door, offset) in [(&client, 5_000_000_000), (&server, -5_000_000_000)] {
+            let clock = door.clock().unwrap();
+            assert_eq!(clock.offset_at(now), Some(offset));
+            assert_eq!(clock.bound().unwrap(), way);
+            assert_eq!(door.refused().total(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_probe_or_answer_that_is_played_again_or_forged_changes_no_clock() {
+    let mut client = Door::client(DoorConfig { clock: true, ..config(Some(7)) }, [2; 32], SERVER);
+    let mut server = server(Some(7));
+    shake_hands_once(&mut client, &mut server);
+    let at = Time::from_millis;
+    let (_, probe) = said(&mut client, at(0)).remove(0);
+    server.admit(at(10), CLIENT, probe.clone());
+    let (_, answer) = said(&mut server, at(10)).remove(0);
+    client.admit(at(20), SERVER, answer.clone());
+    assert_eq!(client.clock().unwrap().bound(), Some(Duration::from_millis(10)));
+    client.admit(at(21), SERVER, answer.clone());
+    assert_eq!(client.refused().of(Reason::Replayed), 1);
+    let mut forged = BytesMut::from(&answer[..]);
+    forged[ENVELOPE_LEN + 9] ^= 1;
+    client.admit(at(22), SERVER, forged.freeze());
+    assert_eq!(client.refused().of(Reason::NotAuthentic), 1);
+    let (_, next) = said(&mut client, at(100)).remove(0);
+    server.admit(at(110), CLIENT, next.clone());
+    let learned = server.clock().unwrap().offset_at(at(110));
+    // Played again much later it would tell of a way that took a second.
+    server.admit(at(1110), CLIENT, next);
+    assert_eq!(server.clock().unwrap().offset_at(at(110)), learned);
+}
+
 /// A datagram that gets past the first look: a hello, a confirm or something like them.
 fn any_datagram() -> impl Strategy<Value = Vec<u8>> {
     let setup = (any::<[u8; 4]>(), any::<[bool; 3]>(), 0_u8..9, prop::collection::vec(any::<u8>(), 0..80));
     let setup = setup.prop_map(|(to, [tag, version, zero], what, rest)| {
-        let first = VERSION + u8::from(version) << 5 | u8::from(tag) << 3 | SETUP;
+        let first = (VERSION + u8::from(version)) << 5 | u8::from(tag) << 3 | SETUP;
         [if zero { &[0; 4][..] } else { &to }, &[first, what], &rest].concat()
     });
     let packet = prop::collection::vec(any::<u8>(), 0..1300);

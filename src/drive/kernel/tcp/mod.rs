@@ -9,8 +9,9 @@
 //! | [`Tap`] | what the driver has to know of an end |
 //! | [`TcpWatch`] | classifies segments as they enter the link, and settles what the other end read |
 //!
-//! A driver makes both ends with [`connection`], each in its own namespace, waits for
-//! [`Tap::socket`] to be readable (or writable while [`Tap::wants_to_write`]), then calls
+//! A driver makes [`KernelTcp::server`] and [`KernelTcp::client`], each in its own namespace that
+//! [`socket::prepare_namespace`] prepared; waits for [`Tap::socket`] to be readable (or writable while
+//! [`Tap::wants_to_write`]), then calls
 //! [`Host::handle_ready`](crate::drive::host::Host::handle_ready), and after that gives
 //! [`Tap::position`] to the [`TcpWatch`].
 //!
@@ -31,3 +32,6 @@ pub use book::Book;
 pub use tap::Tap;
 pub use transport::KernelTcp;
 pub use watch::{Seen, TcpWatch, parse};
+
+#[cfg(test)]
+mod tests;

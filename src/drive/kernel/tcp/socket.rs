@@ -1,6 +1,7 @@
 //! Sockets with every option set that decides the result, and read back: a fresh namespace takes its
 //! defaults from the machine, so that none of them can be trusted.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 
@@ -67,17 +68,24 @@ impl SocketError {
     }
 }
 
-/// What has to be written into which file of `/proc/sys/net/ipv4` of a namespace before sockets with
-/// this configuration are made in it.
+/// Prepares the namespace of the calling thread for sockets with this configuration: to be called before
+/// they are made, and only in a namespace of our own, as it sets the defaults of everybody in it.
 ///
-/// Buffers have one size, so that nothing grows while a trial runs: twice the model's receive buffer, as
-/// the kernel counts its overhead, up to as much again, in. Both sizes are the machine's own default
-/// limit for receiving, and more than it for sending: the model's sender has no limit but the
-/// receiver's window. What a connection has learned is not kept for the next one.
-pub fn sysctls(config: &Config) -> [(&'static str, String); 3] {
+/// Buffers get one size, so that nothing grows while a trial runs: twice the model's receive buffer, as
+/// the kernel counts its overhead, which may be as much again, in. The receive buffer is then what the
+/// kernel's autotuning ends at on most machines. The send buffer is as large: the model's sender has no
+/// limit but the receiver's window. What a connection has learned is not kept for the next one.
+///
+/// # Errors
+/// Where the system refuses it.
+pub fn prepare_namespace(config: &Config) -> Result<(), SocketError> {
     let bytes = buffer_bytes(config.receive_buffer);
     let fixed = format!("{bytes} {bytes} {bytes}");
-    [("tcp_rmem", fixed.clone()), ("tcp_wmem", fixed), ("tcp_no_metrics_save", "1".to_owned())]
+    // These belong to the namespace of the thread that opens them.
+    let set = |name, value: &str| fs::write(format!("/proc/sys/net/ipv4/{name}"), value);
+    set("tcp_rmem", &fixed).map_err(SocketError::system("set net.ipv4.tcp_rmem"))?;
+    set("tcp_wmem", &fixed).map_err(SocketError::system("set net.ipv4.tcp_wmem"))?;
+    set("tcp_no_metrics_save", "1").map_err(SocketError::system("set net.ipv4.tcp_no_metrics_save"))
 }
 
 /// A socket that listens on `address`, in the namespace of the calling thread. What it accepts inherits
@@ -137,8 +145,8 @@ fn set_congestion(socket: &Socket, name: &'static str) -> Result<(), SocketError
     check_congestion(socket, name)
 }
 
-/// Gives both buffers at least `wanted` bytes. In a namespace with our [`sysctls`] they have them, and a
-/// smaller limit of the machine does not count.
+/// Gives both buffers at least `wanted` bytes. In a namespace that is [prepared](prepare_namespace)
+/// they have them, whatever the limits of the machine.
 fn fix_buffers(socket: &Socket, wanted: usize) -> Result<(), SocketError> {
     let socket = SockRef::from(socket);
     let receive = || socket.recv_buffer_size().map_err(SocketError::system("read SO_RCVBUF"));

@@ -1,0 +1,170 @@
+//! One trial in real time: in a thread with UDP on loopback, or in a process with network namespaces of
+//! its own.
+
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+use anyhow::anyhow;
+use clap::{Args, ValueEnum};
+use framehawk_sim::drive::message::{self, Message};
+use framehawk_sim::runner;
+use framehawk_sim::runner::realtime::{Playing, RealTimeError};
+use framehawk_sim::scenario::Scenario;
+use framehawk_sim::time::{Duration, Time};
+
+use super::super::selection::Selection;
+
+/// The network of a trial in real time.
+#[derive(Clone, Copy, Debug, Args)]
+pub(in crate::cli) struct Network {
+    /// Whose TCP: the kernel's, in network namespaces of its own, as UDP is then too; or the model's, with
+    /// UDP on this machine's own ports
+    #[arg(long, value_enum, default_value_t = Tcp::Kernel)]
+    tcp: Tcp,
+    /// Waits for the last microseconds by spinning: less late, for a whole core a contender
+    #[arg(long)]
+    spin: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Tcp {
+    /// The kernel's
+    Kernel,
+    /// The simulator's
+    Model,
+}
+
+impl Network {
+    /// Starts a trial of the contender at this place.
+    pub(in crate::cli) fn start(
+        self,
+        selection: &Selection,
+        scenario: &Scenario,
+        contender: usize,
+        seed: u64,
+    ) -> io::Result<Playing> {
+        match self.tcp {
+            Tcp::Kernel => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg("kernel-trial").arg(&selection.scenario);
+                command.args(selection.sets.iter().flat_map(|set| ["--set", set]));
+                command.args(["--contender", &contender.to_string(), "--seed", &seed.to_string()]);
+                command.args(self.spin.then_some("--spin"));
+                command.stdin(Stdio::piped()).stdout(Stdio::piped());
+                Playing::in_process(command.spawn()?)
+            }
+            Tcp::Model => {
+                let scenario = scenario.clone();
+                Playing::in_thread(move |commands, tell| {
+                    let played = runner::loopback::play(&scenario, contender, seed, &commands, tell);
+                    if let Err(error) = played {
+                        tell(Message::Failed(error.to_string()));
+                    }
+                })
+            }
+        }
+    }
+
+    /// What to say where a trial came to nothing.
+    pub(in crate::cli) fn failure(self, contender: &str, error: &RealTimeError) -> anyhow::Error {
+        let advice = match self.tcp {
+            Tcp::Kernel => {
+                "\n`fhsim doctor` says what is missing; `--tcp model` does without the kernel's TCP"
+            }
+            Tcp::Model => "",
+        };
+        anyhow!("{contender}: {error}{advice}")
+    }
+}
+
+/// Plays one contender in network namespaces of its own and tells about it on standard output, for the
+/// process that has started it
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub(in crate::cli) struct KernelTrial {
+    #[command(flatten)]
+    selection: Selection,
+    /// The contender's place in the scenario
+    #[arg(long)]
+    contender: usize,
+    /// The seed
+    #[arg(long)]
+    seed: u64,
+    #[arg(long)]
+    spin: bool,
+}
+
+#[cfg(target_os = "linux")]
+impl KernelTrial {
+    pub(in crate::cli) fn run(self) -> Result<(), super::super::Failure> {
+        use framehawk_sim::drive::kernel::wait::Patience;
+
+        let scenario = Scenario::new(&self.selection.draft()?)?;
+        if self.contender >= scenario.contenders.len() {
+            return Err(super::super::Failure::Usage("the scenario has no such contender".to_owned()));
+        }
+        let patience = if self.spin { Patience::Spin } else { Patience::Sleep };
+        let mut out = Told::default();
+        let mut tell = |message: Message| out.tell(&message);
+        let played = runner::kernel::play(&scenario, self.contender, self.seed, patience, listen, &mut tell);
+        if let Err(error) = played {
+            tell(Message::Failed(error.to_string()));
+        }
+        Ok(())
+    }
+}
+
+/// Takes commands from standard input, in a thread of its own.
+#[cfg(target_os = "linux")]
+fn listen() -> mpsc::Receiver<message::Command> {
+    let (commands, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut input = io::stdin().lock();
+        while let Ok(Some(command)) = message::read(&mut input) {
+            if commands.send(command).is_err() {
+                return;
+            }
+        }
+        // Whoever has started us is gone.
+        let _ = commands.send(message::Command::Stop);
+    });
+    receiver
+}
+
+/// Messages on standard output, in portions: records are many and small.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Default)]
+struct Told {
+    waiting: Vec<u8>,
+    /// When records were last written.
+    written: Time,
+}
+
+#[cfg(target_os = "linux")]
+impl Told {
+    /// How long a record waits at most where others follow.
+    const PORTION: Duration = Duration::from_millis(20);
+    /// The most bytes that wait.
+    const WAITING_MAX: usize = 1 << 16;
+
+    fn tell(&mut self, message: &Message) {
+        message::encode(message, &mut self.waiting);
+        let more = match message {
+            Message::Record(record) if record.at < self.written + Self::PORTION => true,
+            Message::Record(record) => {
+                self.written = record.at;
+                false
+            }
+            _ => false,
+        };
+        if more && self.waiting.len() < Self::WAITING_MAX {
+            return;
+        }
+        // Where nobody listens any more, the trial ends by the end of its commands.
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(&self.waiting).and_then(|()| out.flush());
+        self.waiting.clear();
+    }
+}

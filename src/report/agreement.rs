@@ -1,0 +1,74 @@
+//! Virtual time and real time side by side.
+
+use super::layout::{BOLD, Look, push};
+use crate::measure::Value;
+use crate::runner::agreement::Comparison;
+
+/// What one contender came to in both times, a line for each comparison.
+pub fn table(heading: &str, comparisons: &[Comparison], look: Look) -> String {
+    let mut text = String::new();
+    push(&mut text, look, BOLD, heading);
+    push(
+        &mut text,
+        look,
+        BOLD,
+        &row(["", "virtual", "real", "differs by", "allowed", ""].map(str::to_owned)),
+    );
+    for one in comparisons {
+        let difference = one.modelled.number().zip(one.real.number());
+        push(
+            &mut text,
+            look,
+            "",
+            &row([
+                one.what.to_owned(),
+                figure(one.modelled),
+                figure(one.real),
+                difference.map_or(String::new(), |(modelled, real)| short(real - modelled)),
+                one.allowed.map_or(String::new(), short),
+                match one.agrees {
+                    Some(true) => "agrees".to_owned(),
+                    Some(false) => "DIFFERS".to_owned(),
+                    None => String::new(),
+                },
+            ]),
+        );
+    }
+    text.push('\n');
+    text
+}
+
+fn row([what, virtual_time, real, difference, allowed, verdict]: [String; 6]) -> String {
+    let line = format!("  {what:34}{virtual_time:>12}{real:>12}{difference:>12}{allowed:>10}  {verdict}");
+    line.trim_end().to_owned()
+}
+
+fn figure(value: Value) -> String {
+    value.number().map_or("-".to_owned(), short)
+}
+
+/// A number with the digits that matter in a comparison.
+fn short(value: f64) -> String {
+    if value == value.round() { format!("{value}") } else { format!("{value:.3}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_both_figures_their_difference_and_whether_it_is_allowed() {
+        let (modelled, real) = (Value::Number(25.0), Value::Number(27.5));
+        let differs = Comparison {
+            what: "frame_delay_p50_ms",
+            modelled,
+            real,
+            allowed: Some(2.0),
+            agrees: Some(false),
+        };
+        let absent = Value::Absent("nothing arrived");
+        let shown =
+            Comparison { what: "age_p99_ms", modelled: absent, real: absent, allowed: None, agrees: None };
+        insta::assert_snapshot!(table("udp (UDP), seed 1", &[differs, shown], Look::default()), @"");
+    }
+}

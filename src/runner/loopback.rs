@@ -1,0 +1,38 @@
+//! A contender of a scenario over UDP sockets of this machine; its TCP is the model's.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::mpsc::Receiver;
+
+use super::trial::modelled;
+use crate::drive::Links;
+use crate::drive::live::{self, LiveConfig, LiveError, LivePorts};
+use crate::drive::message::{Command, Message};
+use crate::rng::Seed;
+use crate::scenario::{Protocol, Scenario};
+use crate::session::door::DoorConfig;
+
+/// Plays the contender at `place` in the calling thread.
+///
+/// # Errors
+/// [`LiveError`]: no port, or no socket.
+pub fn play(
+    scenario: &Scenario,
+    place: usize,
+    seed: u64,
+    commands: &Receiver<Command>,
+    tell: &mut dyn FnMut(Message),
+) -> Result<(), LiveError> {
+    let contender = &scenario.contenders[place];
+    let (sockets, door) = match &contender.protocol {
+        Protocol::Udp { down, .. } => {
+            (usize::from(scenario.sessions), DoorConfig { datagram: down.datagram, ..DoorConfig::default() })
+        }
+        Protocol::Tcp(_) => (0, DoorConfig::default()),
+    };
+    let seed = Seed(seed);
+    let hosts = modelled(scenario, contender, seed);
+    let ports = LivePorts::new(scenario.ports, IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let config = LiveConfig::new(ports, sockets, door, scenario.end);
+    live::run(hosts, Links::new(&scenario.path, seed), &config, commands, tell)?;
+    Ok(())
+}

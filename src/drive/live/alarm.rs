@@ -61,10 +61,7 @@ struct Timer {
 
 #[cfg(target_os = "linux")]
 impl Timer {
-    #[expect(
-        deprecated,
-        reason = "what replaces it asks in an unsafe way for what an OwnedFd promises anyway"
-    )]
+    #[expect(deprecated, reason = "what replaces it has the caller promise what an OwnedFd promises anyway")]
     fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;

@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(bells.take(task), [0, 1, 2], "all of them at first");
         assert!(bells.take(task).is_empty());
         bells.of(2).wake_by_ref();
-        bells.of(0).clone().wake();
+        bells.of(0).wake_by_ref();
         bells.again(1);
         assert_eq!(bells.take(task), [2, 0, 1]);
     }

@@ -177,7 +177,7 @@ fn a_trial_delivers_frames_loses_what_the_virtual_one_loses_and_balances_the_boo
 fn a_trial_with_a_key_is_the_same_trial() {
     let scenario = scenario(1, "2s");
     let key = Some(Key::parse(&"5a".repeat(32)).unwrap());
-    let door = DoorConfig { key, datagram: 1400 };
+    let door = DoorConfig { key, datagram: 1400, ..DoorConfig::default() };
     let played = play(&scenario, 0, 1, ports(20_200), door, |_| ());
     assert_eq!((played.report.missing, played.report.refused.total()), (0, 0));
     same_fates(&played.records, &virtually(&scenario, 0));

@@ -50,6 +50,10 @@ enum Command {
     Scenario(scenario::Scenario),
     Schema(schema::Schema),
     Explain(explain::Explain),
+<<<<<<< HEAD
+=======
+    Ports(ports::Ports),
+>>>>>>> live
     Live(live::Live),
     Verify(verify::Verify),
     #[cfg(target_os = "linux")]
@@ -59,7 +63,10 @@ enum Command {
     Doctor(doctor::Doctor),
     #[command(hide = true, name = link::INNER)]
     LinkInner(link::Link),
+<<<<<<< HEAD
     Ports(ports::Ports),
+=======
+>>>>>>> live
 }
 
 /// How the program ends when nothing went wrong with it.
@@ -139,11 +146,18 @@ impl Cli {
             Some(Command::Scenario(scenario)) => scenario.run(),
             Some(Command::Schema(schema)) => schema.run(),
             Some(Command::Explain(explain)) => explain.run(),
+<<<<<<< HEAD
+=======
+            Some(Command::Ports(ports)) => ports.run(),
+>>>>>>> live
             Some(Command::Live(live)) => return live.run(),
             Some(Command::Verify(verify)) => return verify.run(),
             #[cfg(target_os = "linux")]
             Some(Command::KernelTrial(trial)) => trial.run(),
+<<<<<<< HEAD
             Some(Command::Ports(ports)) => ports.run(),
+=======
+>>>>>>> live
         }?;
         Ok(Exit::Success)
     }

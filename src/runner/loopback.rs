@@ -24,9 +24,10 @@ pub fn play(
 ) -> Result<(), LiveError> {
     let contender = &scenario.contenders[place];
     let (sockets, door) = match &contender.protocol {
-        Protocol::Udp { down, .. } => {
-            (usize::from(scenario.sessions), DoorConfig { datagram: down.datagram, ..DoorConfig::default() })
-        }
+        Protocol::Udp { down, .. } => (
+            usize::from(scenario.sessions),
+            DoorConfig { datagram: down.datagram, clock: false, ..DoorConfig::default() },
+        ),
         Protocol::Tcp(_) => (0, DoorConfig::default()),
     };
     let seed = Seed(seed);

@@ -20,7 +20,7 @@ use crate::record::{Event, Record, Sink};
 use crate::time::{Duration, Time};
 
 /// Things that are done in a row before the sockets get their turn.
-const TURN: usize = 256;
+pub(super) const TURN: usize = 256;
 
 /// How often it is told how well time was kept.
 const TIMING: Duration = Duration::from_millis(500);
@@ -76,7 +76,7 @@ impl<'a> Trial<'a> {
         (self.tell)(Message::Started { ports: self.gates.ports() });
         self.clock = Clock::start();
         self.ends.start(Time::ZERO, &mut self.links, &mut Teller(self.tell));
-        let mut report = Time::ZERO + TIMING;
+        let (mut report, mut tick) = (Time::ZERO + TIMING, Time::ZERO + PERIOD);
         loop {
             let done = self.catch_up();
             self.gates.flush()?;
@@ -89,9 +89,12 @@ impl<'a> Trial<'a> {
                 (self.tell)(Message::Timing(timing));
                 report = now + TIMING;
             }
-            self.obey(commands);
+            if now >= tick {
+                self.obey(commands);
+                tick = now + PERIOD;
+            }
             let next = self.next_due().unwrap_or(Time::NEVER);
-            self.wait(next.min(report).min(now + PERIOD).min(self.end)).await?;
+            self.wait(next.min(tick).min(self.end)).await?;
             self.receive()?;
         }
     }

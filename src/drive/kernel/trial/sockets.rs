@@ -93,7 +93,7 @@ impl Carrier {
         let bound = stage.at(Side::Server, || ports.allocate(|port| bind(Side::Server, port).ok()))?;
         let (_, server) = bound?;
         let person = stage.at(Side::Person, || bind(Side::Person, 0))?.map_err(SetUpError::Udp)?;
-        let doors = DoorConfig { datagram: config.datagram, ..DoorConfig::default() };
+        let doors = DoorConfig { datagram: config.datagram, clock: false, ..DoorConfig::default() };
         let address = server.local_addr();
         let doors = [Door::server(doors.clone(), secret()?), Door::client(doors, secret()?, address)];
         Ok(Self::Udp(Box::new(UdpEnds { ports: [server, person], doors })))

@@ -26,9 +26,6 @@ duration = "8s"
 [traffic.down.screen]
 constant = { rate = "50Hz", size = "5kB", dependency = "independent" }
 deadline = "100ms"
-[traffic.up.keys]
-keystrokes = { per-second = 5 }
-deadline = "100ms"
 [measure]
 warm-up = "1s"
 [path.down]

@@ -84,11 +84,6 @@ impl<'a> Trial<'a> {
             if done && now >= self.end {
                 return Ok(());
             }
-            if now >= report {
-                let timing = self.timing(self.gates.drops());
-                (self.tell)(Message::Timing(timing));
-                report = now + TIMING;
-            }
             if now >= tick {
                 self.obey(commands);
                 tick = now + PERIOD;
@@ -96,6 +91,12 @@ impl<'a> Trial<'a> {
             let next = self.next_due().unwrap_or(Time::NEVER);
             self.wait(next.min(tick).min(self.end)).await?;
             self.receive()?;
+            // What has been sent has been read by now, if it is there.
+            if now >= report {
+                let timing = self.timing(self.gates.drops());
+                (self.tell)(Message::Timing(timing));
+                report = now + TIMING;
+            }
         }
     }
 

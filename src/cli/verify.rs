@@ -41,10 +41,11 @@ impl Verify {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let draft = self.selection.draft()?;
         let scenario = Scenario::new(&draft)?;
+        let ports = Network::ports(&scenario);
         let mut agrees = true;
         for seed in self.seeds.0..=self.seeds.1 {
             for (place, contender) in scenario.contenders.iter().enumerate() {
-                let playing = self.network.start(&self.selection, &scenario, place, seed);
+                let playing = self.network.start(&self.selection, &scenario, place, seed, &ports);
                 let playing = playing.with_context(|| format!("cannot start {}", contender.name))?;
                 let mut fates = PacketFates::default();
                 let played = playing

@@ -28,6 +28,8 @@ pub enum Message {
     Timing(Timing),
     /// What the kernel says about a connection; now and then.
     Tcp(TcpSample),
+    /// Something that whoever reads the figures should know.
+    Note(String),
     /// The trial is over.
     Closed {
         /// What the links still hold.

@@ -43,6 +43,8 @@ pub struct RealTimeOutcome {
     pub outcome: Outcome,
     /// How well time was kept by the trials of each contender.
     pub timing: Vec<Timing>,
+    /// What whoever reads the figures should know: a contender's name, and what it is.
+    pub notes: Vec<(String, String)>,
 }
 
 /// What came of one trial.
@@ -54,6 +56,8 @@ pub struct Played {
     pub timing: Timing,
     /// The port of each session.
     pub ports: Vec<u16>,
+    /// What whoever reads the figures should know.
+    pub notes: Vec<String>,
 }
 
 /// Why a trial in real time came to nothing.
@@ -140,7 +144,8 @@ impl Playing {
         also: &mut dyn Sink,
     ) -> Result<Played, RealTimeError> {
         let mut books = (Books::new(scenario, seed), also);
-        let (mut timing, mut ports, mut last) = (Timing::default(), Vec::new(), Time::ZERO);
+        let (mut timing, mut ports, mut notes) = (Timing::default(), Vec::new(), Vec::new());
+        let mut last = Time::ZERO;
         for message in &self.messages {
             let message = message?;
             observer.observe(place, &message);
@@ -151,13 +156,14 @@ impl Playing {
                     books.record(&record);
                 }
                 Message::Timing(latest) => timing = latest,
+                Message::Note(note) => notes.push(note),
                 Message::Tcp(_) => {}
                 Message::Closed { under_way } => {
                     if cancelled.load(Ordering::Relaxed) {
                         books.0.cut(last);
                     }
                     let metrics = books.0.close(under_way)?;
-                    return Ok(Played { metrics, timing, ports });
+                    return Ok(Played { metrics, timing, ports, notes });
                 }
                 Message::Failed(why) => return Err(RealTimeError::Failed(why)),
             }
@@ -198,6 +204,7 @@ pub fn run(
     let contenders = scenario.contenders.len();
     let mut by_contender: Vec<Vec<Metrics>> = vec![Vec::new(); contenders];
     let mut timing = vec![Timing::default(); contenders];
+    let mut notes = Vec::new();
     let mut played_seeds = Vec::new();
     let mut ports = (0, 0);
     for &seed in seeds {
@@ -208,8 +215,14 @@ pub fn run(
         }
         for (place, played) in played.into_iter().enumerate() {
             timing[place] = timing[place].worse(played.timing);
-            let lowest = played.ports.iter().min().copied().unwrap_or_default();
-            ports = (lowest, played.ports.iter().max().copied().unwrap_or(lowest));
+            let name = &scenario.contenders[place].name;
+            notes.extend(played.notes.into_iter().map(|note| (name.clone(), note)));
+            // Of the first contender that has any: a model without sockets has none.
+            if let (Some(&lowest), Some(&highest), (0, 0)) =
+                (played.ports.iter().min(), played.ports.iter().max(), ports)
+            {
+                ports = (lowest, highest);
+            }
             by_contender[place].push(played.metrics);
         }
         played_seeds.push(seed);
@@ -217,8 +230,16 @@ pub fn run(
             break;
         }
     }
+    if ports == (0, 0) {
+        // The model's TCP has no sockets: it says the ports that its sessions would have.
+        ports = super::trial::ports(scenario).unwrap_or_default();
+    }
     let whole = played_seeds.len() == seeds.len() && !cancelled.load(Ordering::Relaxed);
-    Ok(RealTimeOutcome { outcome: Outcome::new(scenario, played_seeds, whole, by_contender, ports), timing })
+    Ok(RealTimeOutcome {
+        outcome: Outcome::new(scenario, played_seeds, whole, by_contender, ports),
+        timing,
+        notes,
+    })
 }
 
 fn side_by_side(

@@ -93,8 +93,9 @@ impl Live {
         let seeds = self.seeds();
         let board = Board::new(scenario, name(draft), &seeds);
         let stage = Arc::new(Stage::default());
+        let ports = Network::ports(scenario);
         let start = |contender: usize, seed: u64| {
-            let playing = self.network.start(&self.selection, scenario, contender, seed)?;
+            let playing = self.network.start(&self.selection, scenario, contender, seed, &ports)?;
             stage.watch(playing.commands());
             Ok(playing)
         };
@@ -112,6 +113,12 @@ impl Live {
             }
             let played = trials.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             shown?;
+            if !self.quiet {
+                ports
+                    .skipped()
+                    .iter()
+                    .for_each(|held| output::tell(&format!("skipped a port that is held: {held}")));
+            }
             played.map_err(|(contender, error)| self.network.failure(&contender, &error).into())
         })
     }
@@ -198,6 +205,9 @@ fn name(draft: &Draft) -> &str {
 fn tell(real: &RealTimeOutcome) {
     let timing = real.timing.iter().copied().reduce(Timing::worse).unwrap_or_default();
     output::tell(&format!("timing: {timing}"));
+    for (contender, note) in &real.notes {
+        output::tell(&format!("{contender}: {note}"));
+    }
     if timing.quality() != Quality::Spoiled {
         for sentence in verdict::sentences(&real.outcome) {
             output::tell(&format!("verdict: {sentence}"));

@@ -67,6 +67,9 @@ impl<'a> Trial<'a> {
         self.drain().await.map_err(LiveError::Socket)?;
         let report = self.gates.report();
         let timing = self.timing(report.missing);
+        if report.refused.total() > 0 {
+            (self.tell)(Message::Note(format!("datagrams refused at open ports: {}", report.refused)));
+        }
         (self.tell)(Message::Timing(timing));
         (self.tell)(Message::Closed { under_way: self.links.under_way() });
         Ok(report)

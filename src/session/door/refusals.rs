@@ -77,6 +77,16 @@ impl Refusals {
     }
 }
 
+impl fmt::Display for Refusals {
+    /// `12 from elsewhere, 3 replayed`; `none`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = Reason::ALL.into_iter().filter(|&reason| self.of(reason) > 0);
+        let counts: Vec<String> = counted.map(|reason| format!("{} {reason}", self.of(reason))).collect();
+        f.write_str(if counts.is_empty() { "none" } else { "" })?;
+        f.write_str(&counts.join(", "))
+    }
+}
+
 impl AddAssign for Refusals {
     fn add_assign(&mut self, other: Self) {
         self.0.iter_mut().zip(other.0).for_each(|(count, other)| *count += other);

@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::outcome::Outcome;
@@ -242,6 +243,7 @@ pub fn run(
     })
 }
 
+/// Plays all contenders with one seed. Where one of them comes to nothing the others are told to stop.
 fn side_by_side(
     scenario: &Scenario,
     seed: u64,
@@ -249,12 +251,18 @@ fn side_by_side(
     observer: &dyn Observer,
     start: &(dyn Fn(usize, u64) -> io::Result<Playing> + Sync),
 ) -> Result<Vec<Played>, (String, RealTimeError)> {
+    let commands = Mutex::new(Vec::new());
+    let all = || commands.lock().unwrap_or_else(PoisonError::into_inner);
     let play = |place: usize| {
-        let name = || scenario.contenders[place].name.clone();
-        let playing = start(place, seed).map_err(|error| (name(), error.into()))?;
-        playing
-            .finish(scenario, seed, place, cancelled, observer, &mut Discard)
-            .map_err(|error| (name(), error))
+        let played = start(place, seed).map_err(RealTimeError::from).and_then(|playing| {
+            all().push(playing.commands());
+            playing.finish(scenario, seed, place, cancelled, observer, &mut Discard)
+        });
+        played.map_err(|error| {
+            // Those that have ended no longer listen.
+            all().retain(|trial: &Sender<Command>| trial.send(Command::Stop).is_ok());
+            (scenario.contenders[place].name.clone(), error)
+        })
     };
     thread::scope(|scope| {
         let trials: Vec<_> =
@@ -328,6 +336,24 @@ mod tests {
         let mut told = told(&scenario(), 0);
         told.pop();
         assert!(matches!(finish(told), Err(RealTimeError::BrokeOff)));
+    }
+
+    #[test]
+    fn where_one_trial_fails_the_others_are_told_to_stop() {
+        let scenario = scenario();
+        let start = |contender: usize, _: u64| {
+            Playing::in_thread(move |commands, tell| {
+                if contender == 0 {
+                    tell(Message::Failed("no port".to_owned()));
+                } else {
+                    // Else it would go on for ever.
+                    assert_eq!(commands.recv(), Ok(Command::Stop));
+                    tell(Message::Closed { under_way: Vec::new() });
+                }
+            })
+        };
+        let (name, error) = run(&scenario, &[1], &AtomicBool::new(false), &(), &start).unwrap_err();
+        assert_eq!((name, error.to_string()), (scenario.contenders[0].name.clone(), "no port".to_owned()));
     }
 
     #[test]

@@ -78,11 +78,11 @@ impl Network {
 
     /// What to say where a trial came to nothing.
     pub(in crate::cli) fn failure(self, contender: &str, error: &RealTimeError) -> anyhow::Error {
-        let advice = match self.tcp {
-            Tcp::Kernel => {
+        let advice = match (self.tcp, error) {
+            (Tcp::Kernel, RealTimeError::Failed(_)) => {
                 "\n`fhsim doctor` says what is missing; `--tcp model` does without the kernel's TCP"
             }
-            Tcp::Model => "",
+            _ => "",
         };
         anyhow!("{contender}: {error}{advice}")
     }

@@ -4,6 +4,8 @@
 //! `cargo bench --bench live`; it takes half a minute and wants a machine that does nothing else.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
@@ -32,14 +34,15 @@ fn main() {
     }
     println!();
     for segmentation in [true, false] {
-        let flat_out = scenario(1, "1kHz", "500kB", "2s");
-        trial("one session, as much as goes", &flat_out, segmentation);
+        let flat_out = scenario(1, "1kHz", "2MB", "2s");
+        trial("one session, as much as goes", &flat_out, segmentation, 0);
     }
     let loads = [(1, "100Hz", "10kB"), (1, "1kHz", "10kB"), (1, "1kHz", "50kB"), (101, "30Hz", "4kB")];
     for (sessions, rate, size) in loads {
         let what = format!("{sessions} x {rate} x {size}");
-        trial(&what, &scenario(sessions, rate, size, "5s"), true);
+        trial(&what, &scenario(sessions, rate, size, "5s"), true, 0);
     }
+    trial("1 x 100Hz x 10kB, 50 000 datagrams/s of garbage", &scenario(1, "100Hz", "10kB", "5s"), true, 50);
 }
 
 const fn batches(on: bool) -> &'static str {
@@ -93,15 +96,21 @@ fn sessions(scenario: &Scenario, seed: Seed) -> Vec<[Host; 2]> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench has a clock")]
-fn trial(what: &str, scenario: &Scenario, segmentation: bool) {
+fn trial(what: &str, scenario: &Scenario, segmentation: bool, garbage_per_ms: u32) {
     let range = PortRange::new(23_000, 23_200).expect("a range");
     let ports = LivePorts::new(range, LOOPBACK);
     let sockets = usize::from(scenario.sessions);
     let mut config = LiveConfig::new(ports, sockets, DoorConfig::default(), scenario.end);
     config.segmentation = segmentation;
     let (mut delivered, mut timing, mut start) = (0_u64, Timing::default(), Instant::now());
+    let over = Arc::new(AtomicBool::new(false));
     let mut tell = |message| match message {
-        Message::Started { .. } => start = Instant::now(),
+        Message::Started { ports } => {
+            start = Instant::now();
+            if garbage_per_ms > 0 {
+                throw(garbage_per_ms, ports[0], Arc::clone(&over));
+            }
+        }
         Message::Record(record) => {
             delivered += u64::from(matches!(record.event, Event::PacketDelivered(..)));
         }
@@ -110,17 +119,39 @@ fn trial(what: &str, scenario: &Scenario, segmentation: bool) {
     };
     let (_commands, told) = channel();
     let links = Links::new(&scenario.path, Seed(1));
-    live::run(sessions(scenario, Seed(1)), links, &config, &told, &mut tell).expect("loopback has ports");
+    let hosts = sessions(scenario, Seed(1));
+    let report = live::run(hosts, links, &config, &told, &mut tell).expect("loopback has ports");
+    over.store(true, Ordering::Relaxed);
     // The sessions start within a second.
     let rate = delivered as f64 / start.elapsed().as_secs_f64();
     let late = |late: Duration| late.as_nanos() as f64 / 1000.0;
     println!(
-        "{what}, {}: {rate:.0} packets/s, late {:.0} µs p50, {:.0} µs p99, {:.0} µs at most, {} lost, {:.0} % of a core",
+        "{what}, {}: {rate:.0} packets/s, late {:.0} µs p50, {:.0} µs p99, {:.0} µs at most, {} lost, {} refused, \
+         {:.0} % of a core",
         batches(segmentation),
         late(timing.late_p50),
         late(timing.late_p99),
         late(timing.late_max),
         timing.socket_drops,
+        report.refused.total(),
         100.0 * timing.cpu,
     );
+}
+
+/// Throws garbage at a port, so much every millisecond, until it is over.
+#[expect(clippy::disallowed_methods, reason = "a bench has a clock")]
+fn throw(per_ms: u32, port: u16, over: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        let mut socket = UdpPort::bind((LOOPBACK, 0).into()).expect("loopback has ports");
+        let (start, mut thrown) = (Instant::now(), 0);
+        while !over.load(Ordering::Relaxed) {
+            let wanted = start.elapsed().as_millis() * u128::from(per_ms);
+            while thrown < wanted {
+                socket.push((LOOPBACK, port).into(), Ecn::NotEct, |out| out.extend_from_slice(&[0x5a; 400]));
+                thrown += 1;
+            }
+            socket.flush().expect("loopback takes it");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    });
 }

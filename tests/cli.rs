@@ -231,11 +231,11 @@ fn wrong_usage_ends_with_2() {
 }
 
 #[test]
-fn the_bare_program_shows_six_commands() {
+fn the_bare_program_shows_seven_commands() {
     let folder = folder(RIGHT);
     let output = fhsim(folder.path()).assert().success().get_output().clone();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(text.lines().filter(|line| line.starts_with("  fhsim ")).count(), 6);
+    assert_eq!(text.lines().filter(|line| line.starts_with("  fhsim ")).count(), 7);
 }
 
 #[test]

@@ -99,6 +99,7 @@ fn play(
             Message::Record(record) => records.push(record),
             Message::Timing(latest) => timing = Some(latest),
             Message::Closed { under_way: held } => assert!(under_way.replace(held).is_none(), "it ends once"),
+            Message::Note(note) => assert!(note.starts_with("datagrams refused"), "{note}"),
             other => panic!("{other:?}"),
         }
     };

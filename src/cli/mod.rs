@@ -45,21 +45,21 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Live(live::Live),
+    Verify(verify::Verify),
     Bench(bench::Bench),
     Recommend(recommend::Recommend),
     Scenario(scenario::Scenario),
-    Schema(schema::Schema),
     Explain(explain::Explain),
-    Live(live::Live),
-    Verify(verify::Verify),
+    Link(link::Link),
+    Doctor(doctor::Doctor),
+    Ports(ports::Ports),
+    Schema(schema::Schema),
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     KernelTrial(live::trial::KernelTrial),
-    Link(link::Link),
-    Doctor(doctor::Doctor),
     #[command(hide = true, name = link::INNER)]
     LinkInner(link::Link),
-    Ports(ports::Ports),
 }
 
 /// How the program ends when nothing went wrong with it.
@@ -131,31 +131,32 @@ impl Cli {
         match self.command {
             None => output::print(FIRST_STEPS),
             Some(Command::Run(run)) => return run.run(),
-            Some(Command::Bench(bench)) => return bench.run(),
-            Some(Command::Recommend(recommend)) => return recommend.run(),
-            Some(Command::Link(link)) => return link.run(),
-            Some(Command::LinkInner(link)) => return link.run_inner(),
-            Some(Command::Doctor(doctor)) => doctor.run(),
-            Some(Command::Scenario(scenario)) => scenario.run(),
-            Some(Command::Schema(schema)) => schema.run(),
-            Some(Command::Explain(explain)) => explain.run(),
             Some(Command::Live(live)) => return live.run(),
             Some(Command::Verify(verify)) => return verify.run(),
+            Some(Command::Bench(bench)) => return bench.run(),
+            Some(Command::Recommend(recommend)) => return recommend.run(),
+            Some(Command::Scenario(scenario)) => scenario.run(),
+            Some(Command::Explain(explain)) => explain.run(),
+            Some(Command::Link(link)) => return link.run(),
+            Some(Command::Doctor(doctor)) => doctor.run(),
+            Some(Command::Ports(ports)) => ports.run(),
+            Some(Command::Schema(schema)) => schema.run(),
             #[cfg(target_os = "linux")]
             Some(Command::KernelTrial(trial)) => trial.run(),
-            Some(Command::Ports(ports)) => ports.run(),
+            Some(Command::LinkInner(link)) => return link.run_inner(),
         }?;
         Ok(Exit::Success)
     }
 }
 
 const FIRST_STEPS: &str = "\
-Six commands to try:
+Seven commands to try:
 
   fhsim scenario list                    what there is to run
   fhsim run cafe-wifi                    one scenario, every contender in it
   fhsim run cafe-wifi --set path.down.loss.iid.rate=2%
                                          the same with two of a hundred packets lost
+  fhsim live cafe-wifi                   the same in real time, with the kernel's own TCP
   fhsim recommend cafe-wifi              which error correction is right there
   fhsim explain age_p99_ms               what a number means
   fhsim scenario show cafe-wifi          a scenario to copy and change

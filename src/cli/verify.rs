@@ -22,8 +22,8 @@ The contenders run one after the other, each as long as the scenario says. What 
   frame delay over UDP                p50, p95 and p99 within 2 ms and the machine's lateness
   goodput over TCP                    within 15 %: the model of TCP against the kernel's
 
-A contender that nothing can change has no retransmission, no code that adapts, no congestion control, and
-traffic whose frames are independent. The rest is shown and not judged: a microsecond of difference can
+A contender that nothing can change has no retransmission, no code that adapts, no congestion control, no
+traffic up, and frames that are independent. The rest is shown and not judged: a microsecond of difference can
 decide whether a packet meets a fade.
 
 Exit codes: 0 everything agrees, 99 something does not, others as of `fhsim run`")]
@@ -41,10 +41,11 @@ impl Verify {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let draft = self.selection.draft()?;
         let scenario = Scenario::new(&draft)?;
+        let ports = Network::ports(&scenario);
         let mut agrees = true;
         for seed in self.seeds.0..=self.seeds.1 {
             for (place, contender) in scenario.contenders.iter().enumerate() {
-                let playing = self.network.start(&self.selection, &scenario, place, seed);
+                let playing = self.network.start(&self.selection, &scenario, place, seed, &ports);
                 let playing = playing.with_context(|| format!("cannot start {}", contender.name))?;
                 let mut fates = PacketFates::default();
                 let played = playing

@@ -236,13 +236,11 @@ mod tests {
 
     #[test]
     fn our_own_sockets_are_found_with_us_as_their_owner() {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-        assert!(holders_of(udp.port()).iter().all(|holder| holder.local != udp), "it is closed");
-        let socket = UdpSocket::bind(udp).unwrap();
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let udp = socket.local_addr().unwrap();
         let found = holders_of(udp.port());
         let found = found.iter().find(|holder| holder.local == udp).expect("it is open");
         assert!(found.protocol == Protocol::Udp && ourselves(found), "{found:?}");
-        drop(socket);
 
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let tcp = listener.local_addr().unwrap();

@@ -30,6 +30,8 @@ pub enum Message {
     Tcp(TcpSample),
     /// The trial is on two machines: what is known of the other one's clock, once at the end.
     Clock(ClockReading),
+    /// Something that whoever reads the figures should know.
+    Note(String),
     /// The trial is over.
     Closed {
         /// What the links still hold.

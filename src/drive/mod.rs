@@ -3,6 +3,8 @@
 //! | driver | clock | network |
 //! | --- | --- | --- |
 //! | [`sim`] | jumps from event to event | none: links hand packets over |
+//! | [`live`] | the machine's | UDP sockets of this machine, a link in front of each |
+//! | `kernel` (Linux) | the machine's | the kernel's own UDP and TCP, between two network namespaces |
 //!
 //! They share the ends and the [links](Links). A driver in real time tells what happens as
 //! [messages](message), which may come from another process, and how well it kept [time](timing).

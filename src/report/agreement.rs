@@ -39,7 +39,7 @@ pub fn table(heading: &str, comparisons: &[Comparison], look: Look) -> String {
 }
 
 fn row([what, virtual_time, real, difference, allowed, verdict]: [String; 6]) -> String {
-    let line = format!("  {what:34}{virtual_time:>12}{real:>12}{difference:>12}{allowed:>10}  {verdict}");
+    let line = format!("  {what:34} {virtual_time:>13} {real:>13} {difference:>13} {allowed:>13}  {verdict}");
     line.trim_end().to_owned()
 }
 
@@ -49,7 +49,11 @@ fn figure(value: Value) -> String {
 
 /// A number with the digits that matter in a comparison.
 fn short(value: f64) -> String {
-    if value == value.round() { format!("{value}") } else { format!("{value:.3}") }
+    if value == value.round() || value.abs() >= 10_000.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.3}")
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +73,10 @@ mod tests {
         let absent = Value::Absent("nothing arrived");
         let shown =
             Comparison { what: "age_p99_ms", modelled: absent, real: absent, allowed: None, agrees: None };
-        insta::assert_snapshot!(table("udp (UDP), seed 1", &[differs, shown], Look::default()), @"");
+        let text = table("udp (UDP), seed 1", &[differs, shown], Look::default());
+        let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(words[0], ["udp", "(UDP),", "seed", "1"]);
+        assert_eq!(words[2], ["frame_delay_p50_ms", "25", "27.500", "2.500", "2", "DIFFERS"]);
+        assert_eq!(words[3], ["age_p99_ms", "-", "-"]);
     }
 }

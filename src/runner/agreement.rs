@@ -125,12 +125,13 @@ fn value(metrics: &Metrics, key: &str) -> Value {
     metrics.get(key).unwrap_or(Value::Absent("not measured"))
 }
 
-/// Whether what it sends is the same whatever becomes of it.
+/// Whether what it sends down is the same whatever becomes of it. Traffic up makes feedback travel down,
+/// among the packets of the picture, in an order that microseconds decide.
 fn is_open_loop(scenario: &Scenario, contender: &Contender) -> bool {
     let steady_traffic = scenario.traffic.down.as_ref().is_none_or(|traffic| {
         traffic.dependency == DependencyKind::Independent && traffic.encoder == EncoderKind::Fixed
     });
-    steady_traffic && contender.protocol.is_open_loop()
+    steady_traffic && scenario.traffic.up.is_none() && contender.protocol.is_open_loop()
 }
 
 /// Packets of losses drawn by packet that were lost in one run and not in the other, among those that

@@ -1,6 +1,5 @@
 //! A contender of a scenario over UDP sockets of this machine; its TCP is the model's.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::mpsc::Receiver;
 
 use super::trial::modelled;
@@ -11,7 +10,7 @@ use crate::rng::Seed;
 use crate::scenario::{Protocol, Scenario};
 use crate::session::door::DoorConfig;
 
-/// Plays the contender at `place` in the calling thread.
+/// Plays the contender at `place` in the calling thread, with its sessions on the next of `ports`.
 ///
 /// # Errors
 /// [`LiveError`]: no port, or no socket.
@@ -19,19 +18,20 @@ pub fn play(
     scenario: &Scenario,
     place: usize,
     seed: u64,
+    ports: LivePorts,
     commands: &Receiver<Command>,
     tell: &mut dyn FnMut(Message),
 ) -> Result<(), LiveError> {
     let contender = &scenario.contenders[place];
     let (sockets, door) = match &contender.protocol {
-        Protocol::Udp { down, .. } => {
-            (usize::from(scenario.sessions), DoorConfig { datagram: down.datagram, ..DoorConfig::default() })
-        }
+        Protocol::Udp { down, .. } => (
+            usize::from(scenario.sessions),
+            DoorConfig { datagram: down.datagram, clock: false, ..DoorConfig::default() },
+        ),
         Protocol::Tcp(_) => (0, DoorConfig::default()),
     };
     let seed = Seed(seed);
     let hosts = modelled(scenario, contender, seed);
-    let ports = LivePorts::new(scenario.ports, IpAddr::V4(Ipv4Addr::LOCALHOST));
     let config = LiveConfig::new(ports, sockets, door, scenario.end);
     live::run(hosts, Links::new(&scenario.path, seed), &config, commands, tell)?;
     Ok(())

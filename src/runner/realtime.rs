@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::outcome::Outcome;
@@ -45,6 +46,8 @@ pub struct RealTimeOutcome {
     pub timing: Vec<Timing>,
     /// Where the trials were on two machines: the least certain of what was known of the other clock.
     pub clock: Option<ClockReading>,
+    /// What whoever reads the figures should know: a contender's name, and what it is.
+    pub notes: Vec<(String, String)>,
 }
 
 /// What came of one trial.
@@ -58,6 +61,8 @@ pub struct Played {
     pub clock: Option<ClockReading>,
     /// The port of each session.
     pub ports: Vec<u16>,
+    /// What whoever reads the figures should know.
+    pub notes: Vec<String>,
 }
 
 /// Why a trial in real time came to nothing.
@@ -144,7 +149,8 @@ impl Playing {
         also: &mut dyn Sink,
     ) -> Result<Played, RealTimeError> {
         let mut books = (Books::new(scenario, seed), also);
-        let (mut timing, mut clock, mut ports, mut last) = (Timing::default(), None, Vec::new(), Time::ZERO);
+        let (mut timing, mut clock, mut ports) = (Timing::default(), None, Vec::new());
+        let (mut notes, mut last) = (Vec::new(), Time::ZERO);
         for message in &self.messages {
             let message = message?;
             observer.observe(place, &message);
@@ -156,6 +162,7 @@ impl Playing {
                 }
                 Message::Timing(latest) => timing = latest,
                 Message::Clock(reading) => clock = Some(reading),
+                Message::Note(note) => notes.push(note),
                 Message::Tcp(_) => {}
                 Message::Closed { under_way } => {
                     if cancelled.load(Ordering::Relaxed) {
@@ -165,7 +172,7 @@ impl Playing {
                     if let Some(clock) = clock {
                         metrics.withhold_below(clock.bound.as_millis_f64());
                     }
-                    return Ok(Played { metrics, timing, clock, ports });
+                    return Ok(Played { metrics, timing, clock, ports, notes });
                 }
                 Message::Failed(why) => return Err(RealTimeError::Failed(why)),
             }
@@ -206,7 +213,7 @@ pub fn run(
     let contenders = scenario.contenders.len();
     let mut by_contender: Vec<Vec<Metrics>> = vec![Vec::new(); contenders];
     let mut timing = vec![Timing::default(); contenders];
-    let (mut played_seeds, mut clock) = (Vec::new(), None);
+    let (mut played_seeds, mut clock, mut notes) = (Vec::new(), None, Vec::new());
     let mut ports = (0, 0);
     for &seed in seeds {
         let played = side_by_side(scenario, seed, cancelled, observer, start)?;
@@ -218,8 +225,14 @@ pub fn run(
             timing[place] = timing[place].worse(played.timing);
             clock =
                 [clock, played.clock].into_iter().flatten().max_by_key(|clock: &ClockReading| clock.bound);
-            let lowest = played.ports.iter().min().copied().unwrap_or_default();
-            ports = (lowest, played.ports.iter().max().copied().unwrap_or(lowest));
+            let name = &scenario.contenders[place].name;
+            notes.extend(played.notes.into_iter().map(|note| (name.clone(), note)));
+            // Of the first contender that has any: a model without sockets has none.
+            if let (Some(&lowest), Some(&highest), (0, 0)) =
+                (played.ports.iter().min(), played.ports.iter().max(), ports)
+            {
+                ports = (lowest, highest);
+            }
             by_contender[place].push(played.metrics);
         }
         played_seeds.push(seed);
@@ -227,11 +240,16 @@ pub fn run(
             break;
         }
     }
+    if ports == (0, 0) {
+        // The model's TCP has no sockets: it says the ports that its sessions would have.
+        ports = super::trial::ports(scenario).unwrap_or_default();
+    }
     let whole = played_seeds.len() == seeds.len() && !cancelled.load(Ordering::Relaxed);
     let outcome = Outcome::new(scenario, played_seeds, whole, by_contender, ports);
-    Ok(RealTimeOutcome { outcome, timing, clock })
+    Ok(RealTimeOutcome { outcome, timing, clock, notes })
 }
 
+/// Plays all contenders with one seed. Where one of them comes to nothing the others are told to stop.
 fn side_by_side(
     scenario: &Scenario,
     seed: u64,
@@ -239,12 +257,18 @@ fn side_by_side(
     observer: &dyn Observer,
     start: &(dyn Fn(usize, u64) -> io::Result<Playing> + Sync),
 ) -> Result<Vec<Played>, (String, RealTimeError)> {
+    let commands = Mutex::new(Vec::new());
+    let all = || commands.lock().unwrap_or_else(PoisonError::into_inner);
     let play = |place: usize| {
-        let name = || scenario.contenders[place].name.clone();
-        let playing = start(place, seed).map_err(|error| (name(), error.into()))?;
-        playing
-            .finish(scenario, seed, place, cancelled, observer, &mut Discard)
-            .map_err(|error| (name(), error))
+        let played = start(place, seed).map_err(RealTimeError::from).and_then(|playing| {
+            all().push(playing.commands());
+            playing.finish(scenario, seed, place, cancelled, observer, &mut Discard)
+        });
+        played.map_err(|error| {
+            // Those that have ended no longer listen.
+            all().retain(|trial: &Sender<Command>| trial.send(Command::Stop).is_ok());
+            (scenario.contenders[place].name.clone(), error)
+        })
     };
     thread::scope(|scope| {
         let trials: Vec<_> =
@@ -330,6 +354,24 @@ mod tests {
         let mut told = told(&scenario(), 0);
         told.pop();
         assert!(matches!(finish(told), Err(RealTimeError::BrokeOff)));
+    }
+
+    #[test]
+    fn where_one_trial_fails_the_others_are_told_to_stop() {
+        let scenario = scenario();
+        let start = |contender: usize, _: u64| {
+            Playing::in_thread(move |commands, tell| {
+                if contender == 0 {
+                    tell(Message::Failed("no port".to_owned()));
+                } else {
+                    // Else it would go on for ever.
+                    assert_eq!(commands.recv(), Ok(Command::Stop));
+                    tell(Message::Closed { under_way: Vec::new() });
+                }
+            })
+        };
+        let (name, error) = run(&scenario, &[1], &AtomicBool::new(false), &(), &start).unwrap_err();
+        assert_eq!((name, error.to_string()), (scenario.contenders[0].name.clone(), "no port".to_owned()));
     }
 
     #[test]

@@ -117,13 +117,14 @@ impl Live {
         let seeds = self.seeds();
         let board = Board::new(scenario, name(draft), &seeds);
         let stage = Arc::new(Stage::default());
+        let ports = Network::ports(scenario);
         let start = |contender: usize, seed: u64| {
             let playing = match guest {
                 Some(guest) => {
                     let stage = Arc::clone(&stage);
                     guest.start(contender, seed, move || stage.command(Command::Stop))
                 }
-                None => self.network.start(&self.selection, scenario, contender, seed),
+                None => self.network.start(&self.selection, scenario, contender, seed, &ports),
             }?;
             stage.watch(playing.commands());
             Ok(playing)
@@ -142,6 +143,12 @@ impl Live {
             }
             let played = trials.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             shown?;
+            if !self.quiet {
+                ports
+                    .skipped()
+                    .iter()
+                    .for_each(|held| output::tell(&format!("skipped a port that is held: {held}")));
+            }
             played.map_err(|(contender, error)| match guest {
                 Some(_) => anyhow!("{contender}: {error}").into(),
                 None => self.network.failure(&contender, &error).into(),
@@ -235,6 +242,9 @@ fn tell(real: &RealTimeOutcome) {
     output::tell(&format!("timing: {timing}"));
     if let Some(clock) = real.clock {
         output::tell(&format!("clocks: {clock}"));
+    }
+    for (contender, note) in &real.notes {
+        output::tell(&format!("{contender}: {note}"));
     }
     if timing.quality() != Quality::Spoiled {
         for sentence in verdict::sentences(&real.outcome) {

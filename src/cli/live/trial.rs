@@ -2,12 +2,14 @@
 //! its own.
 
 use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
+use framehawk_sim::drive::live::LivePorts;
 use framehawk_sim::drive::message::{self, Message};
 use framehawk_sim::runner;
 use framehawk_sim::runner::realtime::{Playing, RealTimeError};
@@ -37,13 +39,15 @@ enum Tcp {
 }
 
 impl Network {
-    /// Starts a trial of the contender at this place.
+    /// Starts a trial of the contender at this place. `ports` are those of this machine, for trials that
+    /// need them.
     pub(in crate::cli) fn start(
         self,
         selection: &Selection,
         scenario: &Scenario,
         contender: usize,
         seed: u64,
+        ports: &LivePorts,
     ) -> io::Result<Playing> {
         match self.tcp {
             Tcp::Kernel => {
@@ -56,9 +60,9 @@ impl Network {
                 Playing::in_process(command.spawn()?)
             }
             Tcp::Model => {
-                let scenario = scenario.clone();
+                let (scenario, ports) = (scenario.clone(), ports.clone());
                 Playing::in_thread(move |commands, tell| {
-                    let played = runner::loopback::play(&scenario, contender, seed, &commands, tell);
+                    let played = runner::loopback::play(&scenario, contender, seed, ports, &commands, tell);
                     if let Err(error) = played {
                         tell(Message::Failed(error.to_string()));
                     }
@@ -67,13 +71,18 @@ impl Network {
         }
     }
 
+    /// The ports of this machine that a scenario's sessions get.
+    pub(in crate::cli) fn ports(scenario: &Scenario) -> LivePorts {
+        LivePorts::new(scenario.ports, IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
     /// What to say where a trial came to nothing.
     pub(in crate::cli) fn failure(self, contender: &str, error: &RealTimeError) -> anyhow::Error {
-        let advice = match self.tcp {
-            Tcp::Kernel => {
+        let advice = match (self.tcp, error) {
+            (Tcp::Kernel, RealTimeError::Failed(_)) => {
                 "\n`fhsim doctor` says what is missing; `--tcp model` does without the kernel's TCP"
             }
-            Tcp::Model => "",
+            _ => "",
         };
         anyhow!("{contender}: {error}{advice}")
     }

@@ -177,7 +177,7 @@ impl Observer for Board<'_> {
             }
             Message::Record(record) => lane.recent.record(record),
             Message::Timing(timing) => lane.timing = Some(*timing),
-            Message::Tcp(_) | Message::Clock(_) => {}
+            Message::Tcp(_) | Message::Note(_) | Message::Clock(_) => {}
             Message::Closed { .. } => lane.status = Status::Over,
             Message::Failed(why) => lane.status = Status::Failed(why.clone()),
         }

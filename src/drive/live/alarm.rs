@@ -61,10 +61,7 @@ struct Timer {
 
 #[cfg(target_os = "linux")]
 impl Timer {
-    #[expect(
-        deprecated,
-        reason = "what replaces it asks in an unsafe way for what an OwnedFd promises anyway"
-    )]
+    #[expect(deprecated, reason = "what replaces it has the caller promise what an OwnedFd promises anyway")]
     fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
@@ -112,5 +109,37 @@ impl Timer {
         use std::future::Future;
         ready!(self.0.as_mut().poll(context));
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[test]
+    fn an_alarm_goes_off_at_the_time_that_was_set_last_and_never_early() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (mut alarm, clock) = (Alarm::new().unwrap(), Clock::start());
+            // One that has passed, then sooner, then later.
+            for millis in [0, 5, 3, 8] {
+                let at = Time::from_millis(millis);
+                alarm.set(&clock, Time::from_secs(3600)).unwrap();
+                alarm.set(&clock, at).unwrap();
+                poll_fn(|context| alarm.poll(context)).await.unwrap();
+                assert!(clock.now() >= at);
+            }
+            // One that has gone off is not heard where it is set anew before.
+            alarm.set(&clock, clock.now()).unwrap();
+            while clock.until(Time::from_millis(12)) > Duration::ZERO {
+                std::thread::yield_now();
+            }
+            let again = clock.now() + Duration::from_millis(2);
+            alarm.set(&clock, again).unwrap();
+            poll_fn(|context| alarm.poll(context)).await.unwrap();
+            assert!(clock.now() >= again);
+        });
     }
 }

@@ -13,6 +13,7 @@
 //! socket. The kernel's own TCP needs the kernel path.
 
 mod alarm;
+mod bells;
 mod gates;
 mod half;
 mod ports;

@@ -21,7 +21,7 @@ use crate::record::{Event, Record, Sink};
 use crate::time::{Duration, Time};
 
 /// Things that are done in a row before the sockets get their turn.
-const TURN: usize = 256;
+pub(super) const TURN: usize = 256;
 
 /// How often it is told how well time was kept.
 const TIMING: Duration = Duration::from_millis(500);
@@ -104,6 +104,9 @@ impl<'a> Trial<'a> {
         if let Some(reading) = self.other.as_ref().and_then(|other| other.reading(&self.gates)) {
             (self.tell)(Message::Clock(reading));
         }
+        if report.refused.total() > 0 {
+            (self.tell)(Message::Note(format!("datagrams refused at open ports: {}", report.refused)));
+        }
         (self.tell)(Message::Timing(timing));
         (self.tell)(Message::Closed { under_way: self.links.under_way() });
         Ok(report)
@@ -112,7 +115,7 @@ impl<'a> Trial<'a> {
     async fn play(&mut self, commands: &Receiver<Command>) -> Result<(), LiveError> {
         (self.tell)(Message::Started { ports: self.gates.ports().to_vec() });
         self.start();
-        let mut report = Time::ZERO + TIMING;
+        let (mut report, mut tick) = (Time::ZERO + TIMING, Time::ZERO + PERIOD);
         loop {
             let done = self.catch_up();
             self.gates.flush().map_err(LiveError::Socket)?;
@@ -123,16 +126,19 @@ impl<'a> Trial<'a> {
             if done && now >= self.end {
                 return Ok(());
             }
+            if now >= tick {
+                self.obey(commands);
+                tick = now + PERIOD;
+            }
+            let next = self.next_due().unwrap_or(Time::NEVER);
+            self.wait(next.min(tick).min(self.end)).await.map_err(LiveError::Socket)?;
+            self.receive().map_err(LiveError::Socket)?;
+            // What has been sent has been read by now, if it is there.
             if now >= report {
                 let timing = self.timing(self.gates.drops());
                 (self.tell)(Message::Timing(timing));
                 report = now + TIMING;
             }
-            self.obey(commands);
-            let next = self.next_due().unwrap_or(Time::NEVER);
-            let until = next.min(report).min(now + PERIOD).min(self.end);
-            self.wait(until).await.map_err(LiveError::Socket)?;
-            self.receive().map_err(LiveError::Socket)?;
         }
     }
 

@@ -78,16 +78,12 @@ impl Refusals {
 }
 
 impl fmt::Display for Refusals {
-    /// Those that there were, by reason.
+    /// `12 from elsewhere, 3 replayed`; `none`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut refused = Reason::ALL.iter().filter(|&&reason| self.of(reason) > 0).peekable();
-        if refused.peek().is_none() {
-            return f.write_str("none");
-        }
-        for (place, &reason) in refused.enumerate() {
-            write!(f, "{}{} {reason}", if place == 0 { "" } else { ", " }, self.of(reason))?;
-        }
-        Ok(())
+        let counted = Reason::ALL.into_iter().filter(|&reason| self.of(reason) > 0);
+        let counts: Vec<String> = counted.map(|reason| format!("{} {reason}", self.of(reason))).collect();
+        f.write_str(if counts.is_empty() { "none" } else { "" })?;
+        f.write_str(&counts.join(", "))
     }
 }
 

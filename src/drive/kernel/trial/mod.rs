@@ -20,6 +20,7 @@ pub use self::sockets::{Carrier, SetUpError, UdpEnds};
 use self::watch::TrialWatch;
 use super::namespace::{Namespaces, Side, Unavailable};
 use super::relay::Relay;
+use super::sys;
 use super::tun::Tun;
 use super::wait::{Patience, Waiter};
 use crate::drive::clock::Clock;
@@ -28,8 +29,8 @@ use crate::drive::host::Host;
 use crate::drive::links::Links;
 use crate::drive::message::{Command, Message, Teller};
 use crate::drive::timing::{Lateness, Timing};
-use crate::endpoint::Direction;
-use crate::record::Sink;
+use crate::endpoint::{Direction, Endpoint};
+use crate::record::{Discard, Record, Sink};
 use crate::time::{Duration, Time};
 
 /// A place to play trials in: two namespaces, with a device in each.
@@ -98,7 +99,7 @@ impl Stage {
         let Trial { sessions, links, end, patience } = trial;
         let (carriers, hosts): (Vec<_>, Vec<_>) = sessions.into_iter().unzip();
         let watch = TrialWatch::new(&carriers);
-        let mut loop_ = Loop {
+        let mut player = Player {
             namespaces: self.namespaces,
             relay: Relay::new(self.tuns, links, watch),
             ends: Ends::new(hosts),
@@ -109,13 +110,15 @@ impl Stage {
             reached: Time::ZERO,
             cpu_before: Duration::ZERO,
         };
-        loop_.introduce()?;
-        loop_.play(end, commands, tell)
+        // Where it is refused the machine is late more often, which is told.
+        sys::raise_priority();
+        player.introduce()?;
+        player.play(end, commands, tell)
     }
 }
 
 /// A trial as it is played.
-struct Loop {
+struct Player {
     namespaces: Namespaces,
     relay: Relay<TrialWatch>,
     ends: Ends<Host>,
@@ -128,7 +131,7 @@ struct Loop {
     cpu_before: Duration,
 }
 
-impl Loop {
+impl Player {
     /// How long the ends have to find each other; on a path without losses they need milliseconds.
     const INTRODUCTION: Duration = Duration::from_secs(5);
     /// How often the timing is told.
@@ -149,7 +152,7 @@ impl Loop {
             if now > give_up {
                 return Err(SetUpError::NoIntroduction.into());
             }
-            self.relay.work(&self.clock, &mut self.lateness, &mut crate::record::Discard)?;
+            self.relay.work(&self.clock, &mut self.lateness, &mut Discard)?;
             let until = self.sockets.introduction_at().unwrap_or(give_up).min(give_up);
             self.wait(Some(until))?;
         }
@@ -214,9 +217,7 @@ impl Loop {
                 self.call(number, now, sink, |host, now, sink| host.handle_ready(now, sink));
             } else {
                 for arrival in self.sockets.receive(number, now)? {
-                    self.call(number, now, sink, |host, now, sink| {
-                        crate::endpoint::Endpoint::handle_packet(host, now, arrival, sink);
-                    });
+                    self.call(number, now, sink, |host, now, sink| host.handle_packet(now, arrival, sink));
                 }
             }
         }
@@ -235,7 +236,7 @@ impl Loop {
                 (_, Some((at, number))) => {
                     self.lateness.note(at, self.clock.now());
                     let now = at.max(self.reached);
-                    self.call(number, now, sink, crate::endpoint::Endpoint::handle_timeout);
+                    self.call(number, now, sink, Endpoint::handle_timeout);
                 }
                 _ => break,
             }
@@ -243,7 +244,8 @@ impl Loop {
         self.reached = self.reached.max(until);
     }
 
-    /// Does something with an end, sends what it has to send, and notes what its application has read.
+    /// Does something with an end, sends what it has to send, and notes what its application has read:
+    /// source packets arrive, and then the frames that they make whole.
     fn call(
         &mut self,
         number: usize,
@@ -251,12 +253,18 @@ impl Loop {
         sink: &mut dyn Sink,
         what: impl FnOnce(&mut Host, Time, &mut dyn Sink),
     ) {
-        self.ends.call(number, now, &mut self.sockets, sink, |host, sink| what(host, now, sink));
-        self.sockets.flush(number);
-        if let Some(position) = self.sockets.position(number) {
-            let flow = number / 2;
-            self.relay.watch().handle_read(now, flow, sends(number).reverse(), position, sink);
+        let Self { ends, sockets, relay, .. } = self;
+        if !sockets.is_tcp(number) {
+            ends.call(number, now, sockets, sink, |host, sink| what(host, now, sink));
+            sockets.flush(number);
+            return;
         }
+        let mut records: Vec<Record> = Vec::new();
+        ends.call(number, now, sockets, &mut records, |host, sink| what(host, now, sink));
+        if let Some(position) = sockets.position(number) {
+            relay.watch().handle_read(now, number / 2, sends(number).reverse(), position, sink);
+        }
+        records.iter().for_each(|record| sink.record(record));
     }
 
     /// Does as it is told; whether that is to stop.

@@ -93,7 +93,7 @@ impl Carrier {
         let bound = stage.at(Side::Server, || ports.allocate(|port| bind(Side::Server, port).ok()))?;
         let (_, server) = bound?;
         let person = stage.at(Side::Person, || bind(Side::Person, 0))?.map_err(SetUpError::Udp)?;
-        let doors = DoorConfig { datagram: config.datagram, ..DoorConfig::default() };
+        let doors = DoorConfig { datagram: config.datagram, clock: false, ..DoorConfig::default() };
         let address = server.local_addr();
         let doors = [Door::server(doors.clone(), secret()?), Door::client(doors, secret()?, address)];
         Ok(Self::Udp(Box::new(UdpEnds { ports: [server, person], doors })))
@@ -171,7 +171,7 @@ impl Sockets {
             let Carrier::Udp(ends) = carrier else { continue };
             let UdpEnds { ports, doors } = &mut **ends;
             for (port, door) in ports.iter_mut().zip(doors) {
-                port.recv(&mut self.inbox, MESSAGES_MAX, |from, _, datagram| {
+                port.recv(&mut self.inbox, DATAGRAMS_MAX, |from, _, datagram| {
                     // Nobody sends packets yet, so that there is nothing else to be admitted.
                     let _ = door.admit(now, from, datagram);
                 })
@@ -240,7 +240,7 @@ impl Sockets {
         let Carrier::Udp(ends) = &mut self.carriers[number / 2] else { return Ok(Vec::new()) };
         let (port, door) = (&mut ends.ports[number % 2], &mut ends.doors[number % 2]);
         let mut arrivals = Vec::new();
-        port.recv(&mut self.inbox, MESSAGES_MAX, |from, ecn, datagram| {
+        port.recv(&mut self.inbox, DATAGRAMS_MAX, |from, ecn, datagram| {
             let packet = door.admit(now, from, datagram).map(Packet::decode);
             if let Some(Ok(packet)) = packet {
                 arrivals.push(Arrival { packet: packet.into(), ecn });
@@ -312,8 +312,8 @@ impl Outlet<Datagram> for Sockets {
     }
 }
 
-/// Messages that one socket may have before the others' turn.
-const MESSAGES_MAX: usize = 64;
+/// Datagrams that one socket may have before the others' turn.
+const DATAGRAMS_MAX: usize = 512;
 
 fn interest(write: bool) -> PollFlags {
     if write { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN }

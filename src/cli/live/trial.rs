@@ -25,7 +25,8 @@ pub(in crate::cli) struct Network {
     /// UDP on this machine's own ports
     #[arg(long, value_enum, default_value_t = Tcp::Kernel)]
     tcp: Tcp,
-    /// Waits for the last microseconds by spinning: less late, for a whole core a contender
+    /// Waits for the last microseconds by spinning, in the kernel path: less late, for a whole core a
+    /// contender
     #[arg(long)]
     spin: bool,
 }
@@ -50,6 +51,9 @@ impl Network {
         ports: &LivePorts,
     ) -> io::Result<Playing> {
         match self.tcp {
+            Tcp::Kernel if !cfg!(target_os = "linux") => {
+                Err(io::Error::other("the kernel path needs Linux; `--tcp model` does without it"))
+            }
             Tcp::Kernel => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.arg("kernel-trial").arg(&selection.scenario);
@@ -57,6 +61,9 @@ impl Network {
                 command.args(["--contender", &contender.to_string(), "--seed", &seed.to_string()]);
                 command.args(self.spin.then_some("--spin"));
                 command.stdin(Stdio::piped()).stdout(Stdio::piped());
+                // Ctrl-C is for us: trials are told to stop, and tell what they have.
+                #[cfg(unix)]
+                std::os::unix::process::CommandExt::process_group(&mut command, 0);
                 Playing::in_process(command.spawn()?)
             }
             Tcp::Model => {
@@ -101,6 +108,7 @@ pub(in crate::cli) struct KernelTrial {
     /// The seed
     #[arg(long)]
     seed: u64,
+    /// Whether to wait by spinning
     #[arg(long)]
     spin: bool,
 }

@@ -144,11 +144,20 @@ impl<'a> Board<'a> {
 
     /// Gives every second's scene to `each`, until the other end of `done` is dropped.
     pub(super) fn every_second(&self, done: &Receiver<()>, mut each: impl FnMut(&Scene)) {
+        let mut shown = 0;
         loop {
             let into = self.scene().now.as_nanos() % SECOND.as_nanos();
             let rest = std::time::Duration::from_nanos(SECOND.as_nanos() - into);
             match done.recv_timeout(rest) {
-                Err(RecvTimeoutError::Timeout) => each(&self.scene()),
+                Err(RecvTimeoutError::Timeout) => {
+                    // Trials start some time after the waiting does, so the second may not be over.
+                    let scene = self.scene();
+                    let second = scene.now.as_nanos() / SECOND.as_nanos();
+                    if second != shown {
+                        shown = second;
+                        each(&scene);
+                    }
+                }
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }

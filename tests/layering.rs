@@ -94,6 +94,14 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .map(|(number, line)| (number + 1, line))
 }
 
+/// Whether `word` is in the line, and not as the end of a longer name: `unix::` is not `nix::`.
+fn mentions(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(place, _)| {
+        let before = line[..place].chars().next_back();
+        before.is_none_or(|before| !before.is_alphanumeric() && before != '_')
+    })
+}
+
 #[test]
 fn imports_point_downwards_only() {
     let mut wrong = Vec::new();
@@ -122,13 +130,13 @@ fn what_belongs_to_one_layer_stays_in_it() {
     for (module, path, text) in sources() {
         for (number, line) in code(&text) {
             for (word, homes) in AT_HOME {
-                if line.contains(word) && !homes.contains(&&*module) {
+                if mentions(line, word) && !homes.contains(&&*module) {
                     wrong.push(format!("{}:{number}: {word} outside {homes:?}", path.display()));
                 }
             }
             for (word, homes) in AT_HOME_IN {
                 let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-                if line.contains(word) && !homes.iter().any(|home| path.starts_with(source.join(home))) {
+                if mentions(line, word) && !homes.iter().any(|home| path.starts_with(source.join(home))) {
                     wrong.push(format!("{}:{number}: {word} outside {homes:?}", path.display()));
                 }
             }

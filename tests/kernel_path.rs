@@ -3,23 +3,14 @@
 //! Where the kernel path is not to be had these tests say why and pass: CI runs them as root.
 #![cfg(target_os = "linux")]
 
+mod kernel_common;
+
 use std::fs;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-fn fhsim() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_fhsim"))
-}
-
-/// Whether the kernel path is to be had; says why not.
-fn is_to_be_had() -> bool {
-    let doctor = fhsim().args(["doctor", "--quiet"]).output().unwrap();
-    if !doctor.status.success() {
-        eprintln!("skipped: {}", String::from_utf8_lossy(&doctor.stderr));
-    }
-    doctor.status.success()
-}
+use kernel_common::{fhsim, is_to_be_had};
 
 /// Runs a shell command at the person's end of a link with these settings.
 fn link(sets: &[&str], command: &str) -> Command {

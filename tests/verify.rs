@@ -3,21 +3,12 @@
 //! Where the kernel path is not to be had these tests say why and pass: CI runs them as root.
 #![cfg(target_os = "linux")]
 
+mod kernel_common;
+
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Output;
 
-fn fhsim() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_fhsim"))
-}
-
-/// Whether the kernel path is to be had; says why not.
-fn is_to_be_had() -> bool {
-    let doctor = fhsim().args(["doctor", "--quiet"]).output().unwrap();
-    if !doctor.status.success() {
-        eprintln!("skipped: {}", String::from_utf8_lossy(&doctor.stderr));
-    }
-    doctor.status.success()
-}
+use kernel_common::{fhsim, is_to_be_had};
 
 /// 50 frames a second of five packets each, 25 ms each way, 2 % of the packets lost independently. Nothing
 /// is drawn from the time, and nothing depends on a queue.

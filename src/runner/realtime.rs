@@ -1,6 +1,7 @@
 //! Trials in real time: each is played elsewhere, in a thread or a process of its own, and told about in
 //! messages; here they become the same metrics as those of virtual time.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Write};
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,8 +11,9 @@ use std::thread;
 
 use super::outcome::Outcome;
 use super::trial::Books;
-use crate::drive::message::{self, ClockReading, Command, Message};
+use crate::drive::message::{self, ClockReading, Command, Message, TcpSample};
 use crate::drive::timing::Timing;
+use crate::endpoint::Flow;
 use crate::ledger::Imbalance;
 use crate::measure::Metrics;
 use crate::record::{Discard, Sink};
@@ -150,7 +152,7 @@ impl Playing {
     ) -> Result<Played, RealTimeError> {
         let mut books = (Books::new(scenario, seed), also);
         let (mut timing, mut clock, mut ports) = (Timing::default(), None, Vec::new());
-        let (mut notes, mut last) = (Vec::new(), Time::ZERO);
+        let (mut notes, mut last, mut connections) = (Vec::new(), Time::ZERO, BTreeMap::new());
         for message in &self.messages {
             let message = message?;
             observer.observe(place, &message);
@@ -163,11 +165,14 @@ impl Playing {
                 Message::Timing(latest) => timing = latest,
                 Message::Clock(reading) => clock = Some(reading),
                 Message::Note(note) => notes.push(note),
-                Message::Tcp(_) => {}
+                Message::Tcp(sample) => {
+                    connections.insert(sample.flow, sample);
+                }
                 Message::Closed { under_way } => {
                     if cancelled.load(Ordering::Relaxed) {
                         books.0.cut(last);
                     }
+                    notes.extend(connections_note(&connections));
                     let mut metrics = books.0.close(under_way)?;
                     if let Some(clock) = clock {
                         metrics.withhold_below(clock.bound.as_millis_f64());
@@ -189,6 +194,19 @@ impl Drop for Playing {
             let _ = child.wait();
         }
     }
+}
+
+/// What the kernel said last about the connections of a trial, where it said anything.
+fn connections_note(connections: &BTreeMap<Flow, TcpSample>) -> Option<String> {
+    let each = || connections.values();
+    let least = each().map(|sample| sample.least_round_trip).min()?;
+    let smoothed = each().map(|sample| sample.smoothed_round_trip).max()?;
+    let resent: u64 = each().map(|sample| u64::from(sample.retransmitted)).sum();
+    Some(format!(
+        "the kernel sent {resent} segments again; its round trip was {:.1} ms at least and {:.1} ms at the end",
+        least.as_millis_f64(),
+        smoothed.as_millis_f64()
+    ))
 }
 
 /// The next message; none where the other end closed in good order.
@@ -354,6 +372,27 @@ mod tests {
         let mut told = told(&scenario(), 0);
         told.pop();
         assert!(matches!(finish(told), Err(RealTimeError::BrokeOff)));
+    }
+
+    #[test]
+    fn what_the_kernel_said_last_of_its_connections_is_noted() {
+        let sample = |flow, least_ms, resent| {
+            let millis = crate::time::Duration::from_millis;
+            Message::Tcp(TcpSample {
+                at: Time::ZERO,
+                flow: Flow(flow),
+                window: 10,
+                smoothed_round_trip: millis(60),
+                least_round_trip: millis(least_ms),
+                retransmitted: resent,
+                delivery_rate_bps: 0,
+            })
+        };
+        let mut told = told(&scenario(), 0);
+        told.splice(1..1, [sample(0, 50, 1), sample(1, 51, 2), sample(0, 50, 4)]);
+        let expected =
+            "the kernel sent 6 segments again; its round trip was 50.0 ms at least and 60.0 ms at the end";
+        assert_eq!(finish(told).unwrap().notes, [expected]);
     }
 
     #[test]

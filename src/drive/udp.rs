@@ -8,26 +8,22 @@
 //! The socket never blocks. Whoever drives it waits for its readiness in his own way, with poll or in
 //! tokio, and calls [`UdpPort::recv`] and [`UdpPort::flush`] then.
 
-use std::collections::VecDeque;
+mod outgoing;
+
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::AddAssign;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use quinn_udp::{EcnCodepoint, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use self::outgoing::Outgoing;
 use crate::endpoint::Ecn;
 
 /// The socket buffers asked for, in bytes, each way: a second of 30 Mbit/s. The kernel gives what its
 /// limits allow.
 const SOCKET_BUFFER: usize = 4 << 20;
-
-/// The most bytes that wait in front of the socket; what would come on top is dropped.
-const QUEUE_MAX: usize = 4 << 20;
-
-/// The longest payload of a datagram over IPv4, and so of a batch.
-const BATCH_BYTES_MAX: usize = 65_507;
 
 /// Messages that one system call receives at most.
 const MESSAGES: usize = 16;
@@ -73,23 +69,6 @@ impl AddAssign for Counts {
 pub struct Inbox {
     room: Box<[u8]>,
     meta: [RecvMeta; MESSAGES],
-}
-
-/// The datagrams that wait, back to back, and the batches that they form.
-#[derive(Debug, Default)]
-struct Outgoing {
-    contents: BytesMut,
-    batches: VecDeque<Batch>,
-}
-
-/// Consecutive datagrams for one peer that may leave together: all of them `segment` bytes long, the
-/// last one perhaps shorter.
-#[derive(Clone, Copy, Debug)]
-struct Batch {
-    to: SocketAddr,
-    ecn: Ecn,
-    segment: usize,
-    bytes: usize,
 }
 
 impl UdpPort {
@@ -140,11 +119,11 @@ impl UdpPort {
     /// # Errors
     /// None for a single datagram's sake: one that the kernel refuses is counted and gone.
     pub fn flush(&mut self) -> io::Result<bool> {
-        while let Some(batch) = self.outgoing.batches.front() {
+        while let Some((batch, contents)) = self.outgoing.first() {
             let transmit = Transmit {
                 destination: batch.to,
                 ecn: codepoint(batch.ecn),
-                contents: &self.outgoing.contents[..batch.bytes],
+                contents,
                 segment_size: Some(batch.segment),
                 src_ip: None,
             };
@@ -212,7 +191,7 @@ impl UdpPort {
 
     /// What waits to leave, in bytes.
     pub fn queued(&self) -> usize {
-        self.outgoing.contents.len()
+        self.outgoing.bytes()
     }
 
     /// The address that it is bound to.
@@ -253,69 +232,6 @@ impl Default for Inbox {
     fn default() -> Self {
         let room = vec![0; MESSAGES * MESSAGE_BYTES].into_boxed_slice();
         Self { room, meta: [RecvMeta::default(); MESSAGES] }
-    }
-}
-
-impl Outgoing {
-    /// Appends a datagram, to the last batch where it fits; false where there is no room.
-    fn push(
-        &mut self,
-        to: SocketAddr,
-        ecn: Ecn,
-        batch_max: usize,
-        write: impl FnOnce(&mut BytesMut),
-    ) -> bool {
-        let before = self.contents.len();
-        write(&mut self.contents);
-        if self.contents.len() > QUEUE_MAX {
-            self.contents.truncate(before);
-            return false;
-        }
-        let bytes = self.contents.len() - before;
-        match self.batches.back_mut() {
-            Some(batch) if (batch.to, batch.ecn) == (to, ecn) && batch.takes(bytes, batch_max) => {
-                batch.bytes += bytes;
-            }
-            _ => self.batches.push_back(Batch { to, ecn, segment: bytes, bytes }),
-        }
-        true
-    }
-
-    /// Takes the first batch out; the number of its datagrams.
-    fn pop(&mut self) -> u64 {
-        let Some(batch) = self.batches.pop_front() else { return 0 };
-        self.contents.advance(batch.bytes);
-        if self.contents.is_empty() {
-            self.contents.clear();
-        }
-        batch.datagrams()
-    }
-
-    /// Makes each datagram of the first batch a batch of its own.
-    fn split(&mut self) {
-        let Some(batch) = self.batches.pop_front() else { return };
-        let mut left = batch.bytes;
-        let mut single = Vec::new();
-        while left > 0 {
-            let bytes = batch.segment.min(left);
-            single.push(Batch { segment: bytes, bytes, ..batch });
-            left -= bytes;
-        }
-        single.into_iter().rev().for_each(|batch| self.batches.push_front(batch));
-    }
-}
-
-impl Batch {
-    /// Whether a datagram of `bytes` may join; a datagram shorter than the others ends the batch.
-    fn takes(&self, bytes: usize, most: usize) -> bool {
-        let whole = self.segment > 0 && self.bytes.is_multiple_of(self.segment);
-        let short = bytes > 0 && bytes <= self.segment;
-        let room = self.datagrams() < most as u64 && self.bytes + bytes <= BATCH_BYTES_MAX;
-        whole && short && room
-    }
-
-    fn datagrams(&self) -> u64 {
-        self.bytes.div_ceil(self.segment.max(1)).max(1) as u64
     }
 }
 
@@ -366,8 +282,7 @@ const fn mark(codepoint: Option<EcnCodepoint>) -> Ecn {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use proptest::prelude::*;
-
+    use super::outgoing::QUEUE_MAX;
     use super::*;
 
     fn port() -> UdpPort {
@@ -454,34 +369,5 @@ mod tests {
         assert!(!to.recv(&mut Inbox::default(), 50, |_, _, _| ()).unwrap());
         // The last system call may bring more than was left.
         assert!((50..50 + MESSAGES as u64).contains(&to.counts().received));
-    }
-
-    proptest! {
-        #[test]
-        fn batches_keep_every_datagram_and_hold_only_what_may_travel_together(
-            pushes in prop::collection::vec((0_u16..2, 0_usize..4), 0..300),
-            most in 1_usize..64,
-        ) {
-            let mut outgoing = Outgoing::default();
-            let mut model = Vec::new();
-            for (number, (peer, hundreds)) in pushes.into_iter().enumerate() {
-                let to = SocketAddr::from((Ipv4Addr::LOCALHOST, 1 + peer));
-                let datagram = vec![number as u8; hundreds * 100];
-                outgoing.push(to, Ecn::NotEct, most, |out| out.extend_from_slice(&datagram));
-                model.push((to, datagram));
-            }
-            let mut back = Vec::new();
-            while let Some(&batch) = outgoing.batches.front() {
-                prop_assert!(batch.datagrams() <= most as u64);
-                let contents = &outgoing.contents[..batch.bytes];
-                if contents.is_empty() {
-                    back.push((batch.to, Vec::new()));
-                }
-                back.extend(contents.chunks(batch.segment.max(1)).map(|bytes| (batch.to, bytes.to_vec())));
-                outgoing.pop();
-            }
-            prop_assert_eq!(back, model);
-            prop_assert!(outgoing.contents.is_empty());
-        }
     }
 }

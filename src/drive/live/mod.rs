@@ -14,6 +14,7 @@
 
 mod alarm;
 mod bells;
+mod gate;
 mod gates;
 mod half;
 mod ports;

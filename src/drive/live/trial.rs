@@ -6,6 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::task::Poll;
 
 use super::alarm::Alarm;
+use super::gate::Arrived;
 use super::gates::Gates;
 use super::half::{Cue, Half, Other};
 use super::{LiveConfig, LiveError, PERIOD, SocketReport};
@@ -227,7 +228,7 @@ impl<'a> Trial<'a> {
     /// Gives every packet that comes through `way` to the end that it is for.
     fn hand_over(
         &mut self,
-        way: impl FnOnce(&mut Gates, &mut dyn FnMut(Flow, Direction, super::gates::Arrived)) -> io::Result<()>,
+        way: impl FnOnce(&mut Gates, &mut dyn FnMut(Flow, Direction, Arrived)) -> io::Result<()>,
     ) -> io::Result<()> {
         let Self { ends, links, gates, clock, last, end, tell, .. } = self;
         let mut sink = Teller(&mut **tell);

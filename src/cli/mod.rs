@@ -19,6 +19,7 @@ mod bench;
 mod conduct;
 mod doctor;
 mod explain;
+mod folder;
 mod link;
 mod live;
 mod output;

@@ -1,20 +1,18 @@
 //! `fhsim run`: one scenario, every contender in it, on the same paths.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use framehawk_sim::report::expected::{Judged, judge};
 use framehawk_sim::report::json::Report;
 use framehawk_sim::report::{csv, table, verdict};
-use framehawk_sim::runner::{self, Conduct, Outcome};
-use framehawk_sim::scenario::expect::{Evaluation, Rule};
+use framehawk_sim::runner::{self, Conduct};
 use framehawk_sim::scenario::{self, Draft, Scenario};
 
 use super::conduct::Manner;
 use super::selection::{Selection, seed_range};
 use super::shell::quoted;
-use super::{Exit, Failure, output};
+use super::{Exit, Failure, folder, output};
 
 /// Run a scenario: every contender in it, on the same paths
 #[derive(Debug, Args)]
@@ -58,7 +56,7 @@ impl Run {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let draft = self.selection.draft()?;
         if let Some(folder) = &self.out {
-            claim(folder)?;
+            folder::claim(folder)?;
         }
         let seeds = self.seeds(&draft);
         let scenario = Scenario::new(&draft)?;
@@ -73,14 +71,7 @@ impl Run {
             output::tell("interrupted before any seed was complete: there is no result");
             return Ok(Exit::Interrupted);
         }
-        let rules = scenario::rules(&draft.file);
-        let expectations: Vec<(Rule, Evaluation)> = rules
-            .into_iter()
-            .map(|rule| {
-                let evaluation = rule.evaluate(&outcome);
-                (rule, evaluation)
-            })
-            .collect();
+        let expectations = judge(&draft, &outcome, None);
         let sentences = verdict::sentences(&outcome);
         let command = self.command(&seeds);
         let report = Report::new(
@@ -92,7 +83,7 @@ impl Run {
             sentences.clone(),
         );
         if let Some(folder) = &self.out {
-            write(folder, &draft, &outcome, &report)?;
+            folder::write(folder, &draft, &outcome, &report)?;
         }
         output::print(&match self.format {
             Format::Table => table::draw(&draft, &outcome, output::look()),
@@ -104,7 +95,7 @@ impl Run {
         }
         Ok(if !outcome.complete {
             Exit::Interrupted
-        } else if expectations.iter().any(|(_, evaluation)| !evaluation.met) {
+        } else if expectations.iter().any(Judged::is_unmet) {
             Exit::Unmet
         } else {
             Exit::Success
@@ -132,70 +123,12 @@ impl Run {
     }
 }
 
-fn tell(expectations: &[(Rule, Evaluation)], sentences: &[String], command: &str) {
-    for (rule, evaluation) in expectations {
-        let side = |value: Result<f64, _>| value.map_or("no value".to_owned(), significant);
-        let word = if evaluation.met { "met" } else { "NOT MET" };
-        let (left, right) = (side(evaluation.left), side(evaluation.right));
-        let reason = evaluation.reason().map_or(String::new(), |reason| format!("; {reason}"));
-        output::tell(&format!("expected: {}: {word} ({left} and {right}{reason})", rule.text));
+fn tell(expectations: &[Judged], sentences: &[String], command: &str) {
+    for judged in expectations {
+        output::tell(&format!("expected: {judged}"));
     }
     for sentence in sentences {
         output::tell(&format!("verdict: {sentence}"));
     }
     output::tell(&format!("reproduce: {command}"));
-}
-
-/// A number with four digits that say something, or all of those before the point.
-fn significant(value: f64) -> String {
-    let whole = value.abs() as u64;
-    let places = if whole == 0 { 4 } else { 3_usize.saturating_sub(whole.ilog10() as usize) };
-    let text = format!("{value:.places$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-}
-
-const FILES: [&str; 3] = ["result.json", "result.csv", "scenario.toml"];
-
-/// Makes the folder for the results; refuses one that holds anything else, so that no run can overwrite
-/// what is not its own.
-fn claim(folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let entries =
-        fs::read_dir(folder).with_context(|| format!("cannot read the folder {}", folder.display()))?;
-    for entry in entries {
-        let name = entry?.file_name();
-        if !FILES.iter().any(|file| name == *file) {
-            bail!("{} holds something else: {}", folder.display(), name.display());
-        }
-    }
-    Ok(())
-}
-
-fn write(folder: &Path, draft: &Draft, outcome: &Outcome, report: &Report) -> anyhow::Result<()> {
-    let scenario = toml::to_string_pretty(&draft.file).context("cannot write the scenario as TOML")?;
-    for (name, text) in FILES.iter().zip([report.to_text(), csv::table(outcome), scenario]) {
-        let path = folder.join(name);
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_the_digits_that_say_something() {
-        for (value, text) in [
-            (0.0, "0"),
-            (0.123_456, "0.1235"),
-            (1.5, "1.5"),
-            (99.999, "100"),
-            (100.0, "100"),
-            (123.456, "123.5"),
-            (4_350_000.4, "4350000"),
-        ] {
-            assert_eq!(significant(value), text);
-        }
-    }
 }

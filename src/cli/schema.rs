@@ -21,7 +21,7 @@ pub(super) struct Schema {
 enum Of {
     /// What a scenario may say; editors complete and check with it
     Scenario,
-    /// What `fhsim run --format json` prints
+    /// What `fhsim run --format json` prints, and what --out writes
     Result,
     /// What `fhsim bench strategy --format json` prints
     Bench,

@@ -21,6 +21,7 @@ pub mod kernel;
 mod links;
 pub mod live;
 pub mod message;
+pub mod patience;
 pub mod sim;
 pub mod timing;
 pub mod udp;

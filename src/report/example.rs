@@ -1,10 +1,15 @@
 //! A small made-up outcome that the tests of the reports share.
 
+use super::expected::judge;
 use super::json::Report;
+use super::real_time::RealTimeReport;
+use crate::drive::timing::Timing;
 use crate::measure::{METRICS, Metrics, Value};
+use crate::runner::realtime::RealTimeOutcome;
 use crate::runner::{ContenderOutcome, Difference, Outcome, Summary};
 use crate::scenario::source::Sources;
 use crate::scenario::{self, Draft, built_in};
+use crate::time::Duration;
 
 /// Three contenders and two seeds: TCP as the baseline, a better UDP, and one like TCP without
 /// congestion control and with a value that is not finite.
@@ -32,11 +37,17 @@ pub(super) fn draft() -> Draft {
 pub(super) fn report() -> Report {
     let draft = draft();
     let outcome = outcome();
-    let rules = scenario::rules(&draft.file);
-    let expectations: Vec<_> =
-        rules.into_iter().map(|rule| (rule.clone(), rule.evaluate(&outcome))).collect();
+    let expectations = judge(&draft, &outcome, None);
     let verdict = super::verdict::sentences(&outcome);
     Report::new(&draft, &[], "fhsim run lan-clean".to_owned(), &outcome, &expectations, verdict)
+}
+
+/// The report of it, had it been played in real time.
+pub(super) fn real_time_report() -> Report {
+    let timing = Timing { late_p99: Duration::from_micros(61), cpu: 0.12, ..Timing::default() };
+    let notes = vec![("tcp-cubic".to_owned(), "the kernel sent 3 segments again".to_owned())];
+    let real = RealTimeOutcome { outcome: outcome(), timing: vec![timing; 3], clock: None, notes };
+    Report { real_time: Some(RealTimeReport::new(&real, true)), ..report() }
 }
 
 /// A value for each metric: these for the first ones that a table shows, and 12.5 for the others.

@@ -9,15 +9,16 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
+use super::expected::Judged;
+use super::real_time::RealTimeReport;
 use crate::measure::{METRICS, Metrics, Value};
 use crate::runner::{ContenderOutcome, Outcome, Summary};
 use crate::scenario::Draft;
-use crate::scenario::expect::{Evaluation, Rule};
 
 /// The version of this format; it changes when a key changes its meaning or goes.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// The result of one `fhsim run`.
+/// The result of one `fhsim run` or `fhsim live`.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(title = "framehawk-sim result")]
 pub struct Report {
@@ -25,7 +26,7 @@ pub struct Report {
     pub format_version: u32,
     /// The version of the program.
     pub tool_version: String,
-    /// A command that gives the same result again.
+    /// A command that does the same again; in virtual time it gives the same result.
     pub command: String,
     /// What was run.
     pub scenario: ScenarioReport,
@@ -41,6 +42,9 @@ pub struct Report {
     pub expectations: Vec<Expectation>,
     /// What the results show, at most two short sentences a contender.
     pub verdict: Vec<String>,
+    /// How a run in real time went; absent where time was virtual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub real_time: Option<RealTimeReport>,
 }
 
 /// What was run.
@@ -102,13 +106,13 @@ pub struct SeedReport {
 pub struct Expectation {
     /// As it was written.
     pub rule: String,
-    /// Whether it holds.
-    pub met: bool,
+    /// Whether it holds; null where that was not judged.
+    pub met: Option<bool>,
     /// The value of its left side; null where it has none.
     pub left: Option<f64>,
     /// The value of its right side; null where it has none.
     pub right: Option<f64>,
-    /// Why a side has no value; null where both have one.
+    /// Why a side has no value, or why the rule was not judged; null where it was, on two values.
     pub reason: Option<String>,
 }
 
@@ -137,13 +141,13 @@ impl<T: JsonSchema> JsonSchema for ByMetric<T> {
 }
 
 impl Report {
-    /// The report of a run: what was run by which command, and what came of it.
+    /// The report of a run in virtual time: what was run by which command, and what came of it.
     pub fn new(
         draft: &Draft,
         overrides: &[String],
         command: String,
         outcome: &Outcome,
-        expectations: &[(Rule, Evaluation)],
+        expectations: &[Judged],
         verdict: Vec<String>,
     ) -> Self {
         Self {
@@ -162,6 +166,7 @@ impl Report {
             contenders: outcome.contenders.iter().map(|one| contender(one, &outcome.seeds)).collect(),
             expectations: expectations.iter().map(expectation).collect(),
             verdict,
+            real_time: None,
         }
     }
 
@@ -231,13 +236,17 @@ fn per_seed(seed: u64, metrics: &Metrics) -> SeedReport {
     }
 }
 
-fn expectation((rule, evaluation): &(Rule, Evaluation)) -> Expectation {
-    Expectation {
-        rule: rule.text.clone(),
-        met: evaluation.met,
-        left: evaluation.left.ok(),
-        right: evaluation.right.ok(),
-        reason: evaluation.reason().map(str::to_owned),
+fn expectation(judged: &Judged) -> Expectation {
+    let rule = judged.rule.text.clone();
+    match &judged.evaluation {
+        Ok(evaluation) => Expectation {
+            rule,
+            met: Some(evaluation.met),
+            left: evaluation.left.ok(),
+            right: evaluation.right.ok(),
+            reason: evaluation.reason().map(str::to_owned),
+        },
+        Err(reason) => Expectation { rule, met: None, left: None, right: None, reason: Some(reason.clone()) },
     }
 }
 

@@ -7,7 +7,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::json::{FORMAT_VERSION, Report};
-use crate::drive::timing::{Quality, Timing};
 use crate::measure::{Budget, Fate, Glance};
 use crate::time::{Duration, Time};
 
@@ -75,6 +74,8 @@ pub struct LiveContender {
     pub repair_overhead_pct: Option<f64>,
     /// Repair packets left over in the last second; negative: so many were lacking.
     pub repair_margin: Option<i64>,
+    /// What the application captured in the last second, whatever became of it.
+    pub offered_bps: Option<u64>,
     /// Application bytes that arrived in the last second.
     pub goodput_bps: Option<u64>,
     /// Where frames that came on the screen in the last second spent their time.
@@ -111,43 +112,8 @@ pub struct LiveBudget {
 /// What came of it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct LiveEnd {
-    /// The same as `fhsim run` prints of virtual time.
+    /// The same as `fhsim run` prints of virtual time, and how well this machine kept time.
     pub result: Report,
-    /// How well this machine kept time, contender by contender.
-    pub timing: Vec<LiveTiming>,
-}
-
-/// How well time was kept.
-#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
-pub struct LiveTiming {
-    /// How many things were due.
-    pub events: u64,
-    /// The median of the lateness.
-    pub late_p50_us: f64,
-    /// The 99th percentile of the lateness.
-    pub late_p99_us: f64,
-    /// The worst.
-    pub late_max_us: f64,
-    /// Packets that this machine dropped at its sockets.
-    pub socket_drops: u64,
-    /// Packets that this machine dropped before its virtual devices.
-    pub device_drops: u64,
-    /// The part of one core that was used, in percent.
-    pub cpu_pct: f64,
-    /// What that says of the figures.
-    pub quality: LiveQuality,
-}
-
-/// What the timing says of the figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum LiveQuality {
-    /// They are as good as any.
-    Trustworthy,
-    /// The machine was late: they are rough.
-    Rough,
-    /// The machine itself lost packets: they are worth nothing.
-    Spoiled,
 }
 
 impl LiveEvent {
@@ -187,6 +153,7 @@ impl LiveContender {
             loss_burst_mean: glance.burst,
             repair_overhead_pct: percent(glance.repair_overhead),
             repair_margin: glance.margin,
+            offered_bps: glance.offered.map(|rate| rate.bps()),
             goodput_bps: glance.goodput.map(|rate| rate.bps()),
             budget: glance.budget.map(LiveBudget::new),
         }
@@ -216,26 +183,6 @@ impl LiveBudget {
     }
 }
 
-impl From<Timing> for LiveTiming {
-    fn from(timing: Timing) -> Self {
-        let micros = |late: Duration| late.as_nanos() as f64 / 1e3;
-        Self {
-            events: timing.events,
-            late_p50_us: micros(timing.late_p50),
-            late_p99_us: micros(timing.late_p99),
-            late_max_us: micros(timing.late_max),
-            socket_drops: timing.socket_drops,
-            device_drops: timing.device_drops,
-            cpu_pct: timing.cpu * 100.0,
-            quality: match timing.quality() {
-                Quality::Trustworthy => LiveQuality::Trustworthy,
-                Quality::Rough => LiveQuality::Rough,
-                Quality::Spoiled => LiveQuality::Spoiled,
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,12 +196,12 @@ mod tests {
             fates: [89, 0, 0, 11, 0, 0, 0],
             loss: Some(0.051),
             margin: Some(-2),
+            offered: Some(Bitrate::from_bps(6_500_000)),
             goodput: Some(Bitrate::from_bps(5_800_000)),
             budget: Some(Budget { link: Duration::from_millis(40), ..Budget::default() }),
             ..Glance::default()
         };
         let contenders = vec!["udp-rs".to_owned()];
-        let timing = Timing { late_p99: Duration::from_micros(61), cpu: 0.12, ..Timing::default() };
         vec![
             LiveEvent::Start(LiveStart::new("cafe-wifi", &[u64::MAX], Time::from_secs(60), contenders)),
             LiveEvent::Interval(LiveInterval {
@@ -265,7 +212,7 @@ mod tests {
                     LiveContender::new("tcp", &Glance::default()),
                 ],
             }),
-            LiveEvent::End(Box::new(LiveEnd { result: example::report(), timing: vec![timing.into()] })),
+            LiveEvent::End(Box::new(LiveEnd { result: example::real_time_report() })),
         ]
     }
 

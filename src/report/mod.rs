@@ -5,8 +5,10 @@ pub mod bench;
 pub mod csv;
 #[cfg(test)]
 mod example;
+pub mod expected;
 pub mod json;
 pub mod layout;
 pub mod live;
+pub mod real_time;
 pub mod table;
 pub mod verdict;

@@ -6,6 +6,7 @@ use super::trial::modelled;
 use crate::drive::Links;
 use crate::drive::live::{self, LiveConfig, LiveError, LivePorts};
 use crate::drive::message::{Command, Message};
+use crate::drive::patience::Patience;
 use crate::rng::Seed;
 use crate::scenario::{Protocol, Scenario};
 use crate::session::door::DoorConfig;
@@ -18,6 +19,7 @@ pub fn play(
     scenario: &Scenario,
     place: usize,
     seed: u64,
+    patience: Patience,
     ports: LivePorts,
     commands: &Receiver<Command>,
     tell: &mut dyn FnMut(Message),
@@ -32,7 +34,8 @@ pub fn play(
     };
     let seed = Seed(seed);
     let hosts = modelled(scenario, contender, seed);
-    let config = LiveConfig::new(ports, sockets, door, scenario.end);
+    let mut config = LiveConfig::new(ports, sockets, door, scenario.end);
+    config.spin = config.spin.max(patience.ahead());
     live::run(hosts, Links::new(&scenario.path, seed), &config, commands, tell)?;
     Ok(())
 }

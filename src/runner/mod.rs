@@ -11,6 +11,7 @@ mod merge;
 mod outcome;
 pub mod realtime;
 pub mod remote;
+pub mod rest;
 mod trial;
 
 use std::num::NonZeroUsize;

@@ -11,6 +11,7 @@
 //! interval. A name that is not known is an error: a rule that nothing can break would be worse than
 //! none. A rule about a metric that has no value in this run is not met.
 
+use std::iter;
 use std::ops::Range;
 
 use super::nearest::nearest;
@@ -124,6 +125,15 @@ impl Rule {
         }
     }
 
+    /// The contenders that it names, once for each time that it does.
+    pub fn contenders(&self) -> impl Iterator<Item = &str> {
+        let terms = self.left.terms().chain(self.right.terms());
+        terms.filter_map(|term| match term {
+            Term::Metric { contender, .. } => Some(contender.as_str()),
+            Term::Number(_) => None,
+        })
+    }
+
     /// Whether the rule holds on these results.
     pub fn evaluate(&self, results: &impl Results) -> Evaluation {
         let (left, right) = (self.left.value(results), self.right.value(results));
@@ -141,6 +151,10 @@ impl Rule {
 }
 
 impl Side {
+    fn terms(&self) -> impl Iterator<Item = &Term> {
+        iter::once(&self.first).chain(self.rest.iter().map(|(_, term)| term))
+    }
+
     /// None where a metric has no value, or where the arithmetic has none.
     fn value(&self, results: &impl Results) -> Result<f64, &'static str> {
         let mut value = self.first.value(results)?;

@@ -1,31 +1,32 @@
 //! `fhsim live`: a scenario in real time, on real sockets.
 
-use std::path::Path;
-use std::process;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use framehawk_sim::drive::message::Command;
-use framehawk_sim::drive::timing::{Quality, Timing};
-use framehawk_sim::report::json::Report;
 use framehawk_sim::report::live::{LiveEnd, LiveEvent, LiveStart};
-use framehawk_sim::report::{table, verdict};
-use framehawk_sim::runner::realtime::{self, RealTimeOutcome};
+use framehawk_sim::report::table;
+use framehawk_sim::runner::{realtime, rest};
 use framehawk_sim::scenario::{self, Draft, Scenario};
+use framehawk_sim::time::Duration;
 
 use self::remote::{Guest, Machines};
+use self::result::Over;
+use self::stage::{Stage, stop_on_interrupt};
 use self::trial::Network;
 use super::selection::{Selection, seed_range};
 use super::shell::quoted;
 use super::view::knobs::Knobs;
 use super::view::{Board, lines, terminal};
-use super::{Exit, Failure, output};
+use super::{Exit, Failure, folder, output};
 
 mod remote;
+mod result;
+mod stage;
 pub(super) mod trial;
 
 /// Run a scenario in real time: real UDP sockets, and the kernel's TCP through the same link
@@ -41,7 +42,8 @@ Examples:
 Each contender has two network namespaces of its own, and everything between them crosses the scenario's
 link, packet by packet. `fhsim doctor` says whether that works here, and what is missing where not.
 
-Exit codes: 0 success, 1 failure, 2 usage, 3 bad scenario, 130 interrupted")]
+Exit codes: 0 success, 1 failure, 2 usage, 3 bad scenario, 99 an expectation is not met, 130 interrupted;
+1 too where this machine lost packets and there are expectations, which then cannot be judged")]
 pub(super) struct Live {
     #[command(flatten)]
     selection: Selection,
@@ -61,6 +63,10 @@ pub(super) struct Live {
     /// What is printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Writes result.json, with how well time was kept, result.csv and scenario.toml (as it was run) into
+    /// this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "listen")]
+    out: Option<PathBuf>,
     /// Says nothing beside the result
     #[arg(short, long)]
     quiet: bool,
@@ -77,11 +83,15 @@ enum Format {
 impl Live {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let draft = self.selection.draft()?;
+        if let Some(folder) = &self.out {
+            folder::claim(folder)?;
+        }
         let scenario = Scenario::new(&draft)?;
         if !self.quiet {
             for warning in scenario::warnings(&draft.file, &scenario) {
                 output::tell(&format!("warning: {warning}"));
             }
+            tell_of_rest(&scenario, self.seeds.map_or(self.seed, |(first, _)| first));
         }
         if let Some(listen) = &self.machines.listen {
             return self.machines.serve(listen, &draft, scenario);
@@ -93,27 +103,26 @@ impl Live {
             }
             None => (None, scenario),
         };
-        let real = self.play(&draft, &scenario, guest.as_ref())?;
+        let over = self.play(&draft, &scenario, guest.as_ref())?;
+        let report = over.report(&draft, &self.selection.sets, self.command());
+        if let Some(folder) = &self.out {
+            folder::write(folder, &draft, &over.real.outcome, &report)?;
+        }
         match self.format {
-            Format::Table => output::print(&table::draw(&draft, &real.outcome, output::look()))?,
-            Format::Ndjson => event(&self.end(&draft, &real))?,
+            Format::Table => output::print(&table::draw(&draft, &over.real.outcome, output::look()))?,
+            Format::Ndjson => event(&LiveEvent::End(Box::new(LiveEnd { result: report })))?,
         }
         if !self.quiet {
-            tell(&real);
+            over.tell();
             if let Some(guest) = guest {
                 guest.tell();
             }
         }
-        Ok(if real.outcome.complete { Exit::Success } else { Exit::Interrupted })
+        over.exit()
     }
 
     /// Plays the trials in threads of their own and shows them in this one.
-    fn play(
-        &self,
-        draft: &Draft,
-        scenario: &Scenario,
-        guest: Option<&Guest>,
-    ) -> Result<RealTimeOutcome, Failure> {
+    fn play(&self, draft: &Draft, scenario: &Scenario, guest: Option<&Guest>) -> Result<Over, Failure> {
         let seeds = self.seeds();
         let board = Board::new(scenario, name(draft), &seeds);
         let stage = Arc::new(Stage::default());
@@ -135,7 +144,7 @@ impl Live {
             let start = &start;
             let trials = scope.spawn(move || {
                 let _playing = playing;
-                realtime::run(scenario, seeds, &stage_of_trials.cancelled, board_of_trials, start)
+                realtime::run(scenario, seeds, stage_of_trials.cancelled(), board_of_trials, start)
             });
             let shown = self.show(draft, scenario, &board, &stage, &done);
             if shown.is_err() {
@@ -149,10 +158,11 @@ impl Live {
                     .iter()
                     .for_each(|held| output::tell(&format!("skipped a port that is held: {held}")));
             }
-            played.map_err(|(contender, error)| match guest {
-                Some(_) => anyhow!("{contender}: {error}").into(),
-                None => self.network.failure(&contender, &error).into(),
-            })
+            let real = played.map_err(|(contender, error)| match guest {
+                Some(_) => anyhow!("{contender}: {error}"),
+                None => self.network.failure(&contender, &error),
+            })?;
+            Ok(Over::new(draft, real, stage.is_altered()))
         })
     }
 
@@ -208,24 +218,38 @@ impl Live {
         }
     }
 
-    fn end(&self, draft: &Draft, real: &RealTimeOutcome) -> LiveEvent {
-        let sets = self.selection.sets.iter().map(|set| format!(" --set {}", quoted(set)));
-        let command = format!(
-            "fhsim live {}{}{}",
-            quoted(&self.selection.scenario),
-            self.seeds.map_or_else(
-                || format!(" --seed {}", self.seed),
-                |(first, last)| format!(" --seeds {first}..{last}")
-            ),
-            sets.collect::<String>()
-        );
-        let sentences = verdict::sentences(&real.outcome);
-        LiveEvent::End(Box::new(LiveEnd {
-            result: Report::new(draft, &self.selection.sets, command, &real.outcome, &[], sentences),
-            timing: real.timing.iter().copied().map(Into::into).collect(),
-        }))
+    /// A command that does the same again; what changes nothing is left out.
+    fn command(&self) -> String {
+        let mut words = vec!["fhsim live".to_owned(), quoted(&self.selection.scenario)];
+        words.push(match self.seeds {
+            Some((first, last)) => format!("--seeds {first}..{last}"),
+            None => format!("--seed {}", self.seed),
+        });
+        words.extend(self.selection.sets.iter().map(|set| format!("--set {}", quoted(set))));
+        words.extend(self.network.words().map(str::to_owned));
+        words.extend(self.machines.connect.iter().map(|server| format!("--connect {}", quoted(server))));
+        words.join(" ")
     }
 }
+
+/// Says where a run begins with a rest, because all contenders look alike until it is over.
+fn tell_of_rest(scenario: &Scenario, seed: u64) {
+    let rest = rest::at_start(scenario, seed);
+    if rest < LONG_REST {
+        return;
+    }
+    let seconds = rest.as_secs_f64();
+    let busy = (1..=SEEDS_TRIED).find(|&seed| rest::at_start(scenario, seed).is_zero());
+    let advice = busy.map_or(String::new(), |seed| format!("; with --seed {seed} there is work at once"));
+    output::tell(&format!(
+        "note: for the first {seconds} s the screen rests, and contenders look alike{advice}"
+    ));
+}
+
+/// A shorter rest than this needs no word.
+const LONG_REST: Duration = Duration::from_secs(3);
+/// How many seeds are tried for one without a rest.
+const SEEDS_TRIED: u64 = 20;
 
 fn event(event: &LiveEvent) -> Result<(), Failure> {
     output::print(&event.to_line())
@@ -234,67 +258,4 @@ fn event(event: &LiveEvent) -> Result<(), Failure> {
 fn name(draft: &Draft) -> &str {
     let name = draft.sources.name();
     Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or(name)
-}
-
-/// What is to be said beside the result: how well time was kept, and what the figures show if it was.
-fn tell(real: &RealTimeOutcome) {
-    let timing = real.timing.iter().copied().reduce(Timing::worse).unwrap_or_default();
-    output::tell(&format!("timing: {timing}"));
-    if let Some(clock) = real.clock {
-        output::tell(&format!("clocks: {clock}"));
-    }
-    for (contender, note) in &real.notes {
-        output::tell(&format!("{contender}: {note}"));
-    }
-    if timing.quality() != Quality::Spoiled {
-        for sentence in verdict::sentences(&real.outcome) {
-            output::tell(&format!("verdict: {sentence}"));
-        }
-    }
-}
-
-/// The first Ctrl-C ends the trials with what they have, the second at once.
-fn stop_on_interrupt(stage: &Arc<Stage>) -> anyhow::Result<()> {
-    let stage = Arc::clone(stage);
-    on_interrupt(move || {
-        let first = !stage.cancelled.load(Ordering::Relaxed);
-        stage.command(Command::Stop);
-        first
-    })
-}
-
-/// Calls `stop` at every Ctrl-C, and ends the process where it says that there is nothing to stop.
-fn on_interrupt(mut stop: impl FnMut() -> bool + Send + 'static) -> anyhow::Result<()> {
-    ctrlc::set_handler(move || {
-        if !stop() {
-            process::exit(130);
-        }
-    })
-    .context("cannot listen to Ctrl-C")
-}
-
-/// The trials under way, as those see them who command them.
-#[derive(Debug, Default)]
-struct Stage {
-    cancelled: AtomicBool,
-    commands: Mutex<Vec<Sender<Command>>>,
-}
-
-impl Stage {
-    /// A trial has begun, which takes commands there.
-    fn watch(&self, commands: Sender<Command>) {
-        if let Ok(mut all) = self.commands.lock() {
-            all.push(commands);
-        }
-    }
-
-    /// Tells all trials under way. Those that have ended no longer listen.
-    fn command(&self, command: Command) {
-        if command == Command::Stop {
-            self.cancelled.store(true, Ordering::Relaxed);
-        }
-        if let Ok(mut all) = self.commands.lock() {
-            all.retain(|trial| trial.send(command).is_ok());
-        }
-    }
 }

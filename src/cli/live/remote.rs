@@ -18,7 +18,7 @@ use framehawk_sim::session::key::Key;
 use sha2::{Digest, Sha256};
 
 use super::super::{Exit, Failure, output};
-use super::on_interrupt;
+use super::stage::on_interrupt;
 
 /// The two machines of a scenario.
 #[derive(Clone, Debug, Args)]

@@ -11,6 +11,7 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use framehawk_sim::drive::live::LivePorts;
 use framehawk_sim::drive::message::{self, Message};
+use framehawk_sim::drive::patience::Patience;
 use framehawk_sim::runner;
 use framehawk_sim::runner::realtime::{Playing, RealTimeError};
 use framehawk_sim::scenario::Scenario;
@@ -25,8 +26,7 @@ pub(in crate::cli) struct Network {
     /// UDP on this machine's own ports
     #[arg(long, value_enum, default_value_t = Tcp::Kernel)]
     tcp: Tcp,
-    /// Waits for the last microseconds by spinning, in the kernel path: less late, for a whole core a
-    /// contender
+    /// Waits for the last microseconds by spinning: less late, for up to a whole core a contender
     #[arg(long)]
     spin: bool,
 }
@@ -40,6 +40,16 @@ enum Tcp {
 }
 
 impl Network {
+    /// The options that it was made by.
+    pub(super) fn words(self) -> impl Iterator<Item = &'static str> {
+        let tcp = (self.tcp == Tcp::Model).then_some("--tcp model");
+        tcp.into_iter().chain(self.spin.then_some("--spin"))
+    }
+
+    const fn patience(self) -> Patience {
+        if self.spin { Patience::Spin } else { Patience::Sleep }
+    }
+
     /// Starts a trial of the contender at this place. `ports` are those of this machine, for trials that
     /// need them.
     pub(in crate::cli) fn start(
@@ -69,7 +79,15 @@ impl Network {
             Tcp::Model => {
                 let (scenario, ports) = (scenario.clone(), ports.clone());
                 Playing::in_thread(move |commands, tell| {
-                    let played = runner::loopback::play(&scenario, contender, seed, ports, &commands, tell);
+                    let played = runner::loopback::play(
+                        &scenario,
+                        contender,
+                        seed,
+                        self.patience(),
+                        ports,
+                        &commands,
+                        tell,
+                    );
                     if let Err(error) = played {
                         tell(Message::Failed(error.to_string()));
                     }
@@ -116,8 +134,6 @@ pub(in crate::cli) struct KernelTrial {
 #[cfg(target_os = "linux")]
 impl KernelTrial {
     pub(in crate::cli) fn run(self) -> Result<(), super::super::Failure> {
-        use framehawk_sim::drive::kernel::wait::Patience;
-
         let scenario = Scenario::new(&self.selection.draft()?)?;
         if self.contender >= scenario.contenders.len() {
             return Err(super::super::Failure::Usage("the scenario has no such contender".to_owned()));

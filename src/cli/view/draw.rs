@@ -16,7 +16,7 @@ use ratatui::text::{Line, Span};
 
 use super::knobs::Knobs;
 use super::lines::repair;
-use super::notation::{clock, mark, millis, none, percent, share_of_frames, shortened, sign, span};
+use super::notation::{clock, mark, millis, none, percent, rate, share_of_frames, shortened, sign, span};
 use super::{Scene, Shown, Status};
 
 /// What is drawn, and how.
@@ -148,7 +148,11 @@ impl Picture<'_> {
         };
         let time = format!("{} / {}", clock(scene.now), clock(scene.duration));
         let state = if self.paused { "paused" } else { "live" };
-        let parts = [scene.name.clone(), format!("{state} {time}"), ports, format!("seed {}", scene.seed)];
+        let mut parts =
+            vec![scene.name.clone(), format!("{state} {time}"), ports, format!("seed {}", scene.seed)];
+        // Contenders whose encoder follows the path want to send less than others.
+        let offered = scene.contenders.iter().filter_map(|one| one.glance.offered).max();
+        parts.extend(offered.map(|offered| format!("sends {}", rate(offered))));
         self.rule(row, &parts, Style::new().add_modifier(Modifier::BOLD), buffer);
     }
 
@@ -330,7 +334,7 @@ impl Picture<'_> {
         let keys = [
             ("q", "quit".to_owned()),
             ("space", if self.paused { "go on" } else { "pause" }.to_owned()),
-            ("+/-", format!("loss {}", self.knobs.loss())),
+            ("1-8 +/-", format!("loss {}", self.knobs.loss())),
             ("b/B", format!("burst {}", self.knobs.burst())),
             ("f/F", format!("repair {}", self.knobs.repair())),
             ("t", "table".to_owned()),

@@ -21,7 +21,14 @@ pub(in crate::cli) enum Turn {
     ShorterBursts,
     MoreRepair,
     LessRepair,
+    /// The losses of a key from `1` to `8`.
+    Preset(char),
 }
+
+/// The losses of the keys `1` to `8`: the share and the mean burst. One by one first, then in bursts: the
+/// same share in longer bursts is the harder one to repair.
+const PRESETS: [(f64, f64); 8] =
+    [(0.0, 1.0), (0.01, 1.0), (0.03, 1.0), (0.05, 1.0), (0.02, 4.0), (0.05, 4.0), (0.1, 8.0), (0.2, 16.0)];
 
 /// The shares that are offered.
 const SHARES: [f64; 14] = [0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5];
@@ -47,6 +54,7 @@ impl Knobs {
             Turn::ShorterBursts => self.loss = Some((share, below(&BURSTS, burst))),
             Turn::MoreRepair => self.repair = (self.repair + 1).min(REPAIR_MOST),
             Turn::LessRepair => self.repair = (self.repair - 1).max(-REPAIR_MOST),
+            Turn::Preset(key) => self.loss = preset(key).or(self.loss),
         }
         if *self == before {
             return None;
@@ -74,6 +82,12 @@ impl Knobs {
     pub(in crate::cli) fn repair(&self) -> String {
         format!("{:+}", self.repair)
     }
+}
+
+/// The losses of this key, if it has any.
+fn preset(key: char) -> Option<(f64, f64)> {
+    let place = key.to_digit(10)?.checked_sub(1)?;
+    PRESETS.get(place as usize).copied()
 }
 
 /// The first value above this one, or the last.
@@ -116,6 +130,17 @@ mod tests {
         assert_eq!(knobs.turn(Turn::MoreLoss), Some(Command::Loss { share: 0.002, burst: 1.0 }));
         assert_eq!(knobs.turn(Turn::LessRepair), Some(Command::Repair(-1)));
         assert_eq!(knobs.repair(), "-1");
+    }
+
+    #[test]
+    fn a_digit_sets_share_and_burst_at_once() {
+        let mut knobs = Knobs::new(None);
+        assert_eq!(knobs.turn(Turn::Preset('6')), Some(Command::Loss { share: 0.05, burst: 4.0 }));
+        assert_eq!(knobs.turn(Turn::Preset('6')), None, "it is set already");
+        assert_eq!((knobs.loss(), knobs.burst()), ("5 %".to_owned(), "4".to_owned()));
+        for key in ['0', '9', 'x'] {
+            assert_eq!(knobs.turn(Turn::Preset(key)), None);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use framehawk_sim::measure::{Glance, Mark};
 use framehawk_sim::report::layout::Look;
 use framehawk_sim::time::{Duration, Time};
+use framehawk_sim::units::Bitrate;
 
 /// Minutes and seconds.
 pub(super) fn clock(time: Time) -> String {
@@ -14,6 +15,12 @@ pub(super) fn clock(time: Time) -> String {
 pub(super) fn span(duration: Duration) -> String {
     let millis = duration.as_millis_f64();
     if millis < 9_999.5 { format!("{millis:.0} ms") } else { format!("{:.1} s", millis / 1e3) }
+}
+
+/// A rate in two or three digits.
+pub(super) fn rate(rate: Bitrate) -> String {
+    let bps = rate.bps() as f64;
+    if bps < 999_500.0 { format!("{:.0} kbit/s", bps / 1e3) } else { format!("{:.1} Mbit/s", bps / 1e6) }
 }
 
 /// Whole milliseconds without their unit; a dash where there is no value.
@@ -91,6 +98,8 @@ mod tests {
         assert_eq!(span(Duration::from_millis(84)), "84 ms");
         assert_eq!(span(Duration::from_millis(12_340)), "12.3 s");
         assert_eq!(clock(Time::from_secs(754)), "12:34");
+        assert_eq!(rate(Bitrate::from_bps(24_400)), "24 kbit/s");
+        assert_eq!(rate(Bitrate::from_bps(2_310_000)), "2.3 Mbit/s");
         for (share, text) in [(0.0, "0 %"), (0.051, "5.1 %"), (0.25, "25 %"), (0.0996, "10 %")] {
             assert_eq!(percent(Some(share), LOOK), text);
         }

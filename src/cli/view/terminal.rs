@@ -144,6 +144,7 @@ impl View {
             KeyCode::Char('-' | '_') => Turn::LessLoss,
             KeyCode::Char('B') => Turn::LongerBursts,
             KeyCode::Char('b') => Turn::ShorterBursts,
+            KeyCode::Char(key @ '1'..='8') => Turn::Preset(key),
             KeyCode::Char('F') => Turn::MoreRepair,
             KeyCode::Char('f') => Turn::LessRepair,
             _ => return false,

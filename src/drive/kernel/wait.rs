@@ -8,21 +8,8 @@ use nix::sys::prctl;
 use nix::sys::time::TimeSpec;
 
 use crate::drive::clock::Clock;
+pub use crate::drive::patience::Patience;
 use crate::time::{Duration, Time};
-
-/// How to wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Patience {
-    /// Sleep until it is time. The system wakes a thread some time late.
-    #[default]
-    Sleep,
-    /// Sleep, but be awake [`SPIN`] before anything is due: on time, for more of the processor.
-    Spin,
-}
-
-/// How long before something is due [`Patience::Spin`] is awake: several times what an idle machine takes
-/// to wake a thread up.
-pub const SPIN: Duration = Duration::from_micros(200);
 
 /// Waits, to the nanosecond as far as the system can.
 #[derive(Debug)]
@@ -48,11 +35,7 @@ impl Waiter {
     /// What ppoll(2) says.
     pub fn wait(&self, fds: &mut [PollFd], clock: &Clock, until: Option<Time>) -> io::Result<usize> {
         let Some(until) = until else { return poll(fds, None) };
-        let ahead = match self.patience {
-            Patience::Sleep => Duration::ZERO,
-            Patience::Spin => SPIN,
-        };
-        let mut ready = poll(fds, Some(clock.until(until).saturating_sub(ahead)))?;
+        let mut ready = poll(fds, Some(clock.until(until).saturating_sub(self.patience.ahead())))?;
         while ready == 0 && self.patience == Patience::Spin && clock.now() < until {
             ready = poll(fds, Some(Duration::ZERO))?;
         }

@@ -56,6 +56,8 @@ struct Session {
 /// What [`Packets`] does not count.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counted {
+    /// Bytes of the frames that were captured.
+    captured: u64,
     /// The time that shown frames spent in each stage.
     stages: [Duration; STAGES],
     /// How many frames that is.
@@ -112,6 +114,9 @@ pub struct Glance {
     /// Repair packets left over in the last second; negative: so many more would have been needed. None
     /// where no repair packet arrived. Records do not name blocks, so this is over all of them.
     pub margin: Option<i64>,
+    /// What the applications at the server captured in the last second, whatever became of it; none before
+    /// the first half second is over.
+    pub offered: Option<Bitrate>,
     /// Application bytes that arrived in the last second; none before the first half second is over.
     pub goodput: Option<Bitrate>,
     /// Where the frames that came on the screen in the last second spent their time.
@@ -226,6 +231,7 @@ impl Recent {
         let lately = self.lately(LATELY);
         let second = self.lately(SECOND);
         let elapsed = SLOT * self.noted.len().saturating_sub(1).min(SECOND) as u64;
+        let rate = |bytes| (!elapsed.is_zero()).then(|| Bitrate::of(ByteSize::new(bytes), elapsed));
         Glance {
             now: self.now,
             age: (!ages.is_empty()).then(|| ages.iter().copied().sum::<Duration>() / ages.len() as u64),
@@ -239,7 +245,8 @@ impl Recent {
             burst: ratio(lately.in_runs, lately.in_runs.saturating_sub(lately.following)),
             repair_overhead: ratio(lately.payload, lately.source).map(|carried| carried - 1.0),
             margin: second.margin(),
-            goodput: (!elapsed.is_zero()).then(|| Bitrate::of(ByteSize::new(second.goodput), elapsed)),
+            offered: rate(second.counted.captured),
+            goodput: rate(second.goodput),
             budget: second.counted.budget(),
         }
     }
@@ -311,10 +318,14 @@ impl Sink for Recent {
         if session.display.handle(record.at, &record.event) {
             session.look(&mut self.ages, &mut self.peak, &mut self.counted);
         }
-        if let Event::RepairSettled(fate) = record.event {
-            self.counted.settled += 1;
-            self.counted.unneeded += u64::from(fate == RepairFate::Unneeded);
-            self.counted.insufficient += u64::from(fate == RepairFate::Insufficient);
+        match record.event {
+            Event::FrameCaptured { bytes, .. } => self.counted.captured += u64::from(bytes),
+            Event::RepairSettled(fate) => {
+                self.counted.settled += 1;
+                self.counted.unneeded += u64::from(fate == RepairFate::Unneeded);
+                self.counted.insufficient += u64::from(fate == RepairFate::Insufficient);
+            }
+            _ => {}
         }
     }
 }
@@ -405,6 +416,7 @@ impl Counted {
         let mut stages = self.stages;
         stages.iter_mut().zip(before.stages).for_each(|(stage, before)| *stage -= before);
         Self {
+            captured: self.captured - before.captured,
             stages,
             shown: self.shown - before.shown,
             settled: self.settled - before.settled,

@@ -165,7 +165,7 @@ fn notes(outcome: &Outcome, look: Look) -> String {
         text.push_str("; ! no congestion control");
     }
     if !outcome.complete {
-        text.push_str("; interrupted: not all seeds are in it");
+        text.push_str("; interrupted: not all of the run is in it");
     }
     text.push('\n');
     text

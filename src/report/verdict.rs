@@ -16,8 +16,7 @@ pub fn sentences(outcome: &Outcome) -> Vec<String> {
     let mut sentences: Vec<String> =
         others.map(|(_, contender)| sentence(contender, baseline, outcome.seeds.len())).collect();
     if !outcome.complete {
-        let seeds = outcome.seeds.len();
-        sentences.push(format!("Interrupted: only {} complete.", count(seeds, "seed")));
+        sentences.push("Interrupted: not all of the run is in it.".to_owned());
     }
     sentences
 }
@@ -144,7 +143,7 @@ mod tests {
     fn an_interrupted_run_and_an_empty_one_say_so() {
         let mut outcome = example::outcome();
         outcome.complete = false;
-        assert_eq!(sentences(&outcome).last().unwrap(), "Interrupted: only 2 seeds complete.");
+        assert_eq!(sentences(&outcome).last().unwrap(), "Interrupted: not all of the run is in it.");
         outcome.contenders.clear();
         assert!(sentences(&outcome).is_empty());
     }

@@ -39,6 +39,12 @@ Examples:
   fhsim live cafe-wifi --listen 0.0.0.0  on the server's machine, and then on the person's:
   fhsim live cafe-wifi --connect 192.0.2.7
 
+Keys of the view, which change all contenders alike:
+  + and -  more and less loss              1 to 8  losses from none to 20 % in bursts of 16
+  b and B  shorter and longer bursts       f and F  less and more repair, for codes with a fixed amount
+  space    hold the view                   t  only the table    s  save the screen as text
+  q        end, with the table of what there is
+
 Each contender has two network namespaces of its own, and everything between them crosses the scenario's
 link, packet by packet. `fhsim doctor` says whether that works here, and what is missing where not.
 
@@ -152,16 +158,14 @@ impl Live {
             }
             let played = trials.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             shown?;
-            if !self.quiet {
-                ports
-                    .skipped()
-                    .iter()
-                    .for_each(|held| output::tell(&format!("skipped a port that is held: {held}")));
-            }
             let real = played.map_err(|(contender, error)| match guest {
                 Some(_) => anyhow!("{contender}: {error}"),
                 None => self.network.failure(&contender, &error),
             })?;
+            let skipped = ports.skipped();
+            if !self.quiet && !skipped.0.is_empty() {
+                output::tell(&format!("skipped ports that are held: {skipped}"));
+            }
             Ok(Over::new(draft, real, stage.is_altered()))
         })
     }
@@ -188,13 +192,7 @@ impl Live {
             let contenders = scenario.contenders.iter().map(|one| one.name.clone()).collect();
             let start = LiveStart::new(name(draft), &self.seeds(), scenario.duration, contenders);
             event(&LiveEvent::Start(start))?;
-            let mut written = Ok(());
-            board.every_second(done, |scene| {
-                if written.is_ok() {
-                    written = event(&lines::event(scene));
-                }
-            });
-            return written;
+            return board.every_second(done, |scene| event(&lines::event(scene)));
         }
         if self.quiet || !visible {
             // It ends by the other end of the channel being dropped.
@@ -207,8 +205,8 @@ impl Live {
             if !lines.is_empty() {
                 output::tell(&lines);
             }
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     fn seeds(&self) -> Vec<u64> {

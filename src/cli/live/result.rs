@@ -56,7 +56,9 @@ impl Over {
             output::tell(&format!("{contender}: {note}"));
         }
         if self.altered {
-            output::tell("losses or repair were changed while it ran: the figures are of no one scenario");
+            output::tell(
+                "note: losses or repair were changed while it ran; no other run gives the same figures",
+            );
         }
         let expected = match self.timing.quality() {
             Quality::Rough => "expected, on rough figures",

@@ -55,7 +55,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture<'_>) {
     if let Some(row) = rows.take_last(1) {
         picture.machine(row, buffer);
     }
-    if let Some(table) = rows.take(1 + contenders) {
+    // Some of the table is better than none.
+    if let Some(table) = rows.take((1 + contenders).min(rows.left())) {
         picture.table(table, buffer);
     }
     if picture.table_only || contenders == 0 {
@@ -168,7 +169,7 @@ impl Picture<'_> {
             self.right(buffer, x, area.y, *width, heading, self.dim());
             x += width;
         }
-        for (shown, y) in self.scene.contenders.iter().zip(area.y + 1..) {
+        for (shown, y) in self.scene.contenders.iter().zip(area.y + 1..area.bottom()) {
             self.name(buffer, area.x, y, room, shown);
             if let Status::Failed(why) = &shown.status {
                 let width = usize::from(area.width.saturating_sub(room + 2));
@@ -316,16 +317,20 @@ impl Picture<'_> {
         let micro = if self.look.unicode { "µs" } else { "us" };
         let late = timing.late_p99.as_micros();
         let cpu = timing.cpu * 100.0;
-        let facts = format!("this machine: late by {late} {micro} at p99, {drops}, {cpu:.0} % CPU");
+        let facts = [
+            format!("this machine was late by {late} {micro} at p99"),
+            drops,
+            format!("used {cpu:.0} % CPU"),
+        ];
         let (verdict, style) = match timing.quality() {
             Quality::Trustworthy => ("trustworthy", Style::new()),
             Quality::Rough => ("too slow: take figures as rough", self.color(ORANGE)),
             Quality::Spoiled => ("it lost packets: figures are spoiled", self.color(RED)),
         };
-        self.rule(row, &[verdict.to_owned(), facts], style, buffer);
+        self.rule(row, &[&[verdict.to_owned()], facts.as_slice()].concat(), style, buffer);
     }
 
-    /// The keys, and how things are set.
+    /// The keys, and how things are set; those for which there is no room are left out.
     fn keys(&self, row: Rect, buffer: &mut Buffer) {
         if let Some(note) = self.note {
             buffer.set_stringn(row.x, row.y, note, usize::from(row.width), Style::new());
@@ -342,22 +347,27 @@ impl Picture<'_> {
         ];
         let mut line = Line::default();
         for (key, what) in keys {
+            let width = line.width() + key.len() + 1 + what.chars().count();
+            if width > usize::from(row.width) {
+                continue;
+            }
             line.push_span(Span::styled(key, Style::new().add_modifier(Modifier::BOLD)));
             line.push_span(Span::styled(format!(" {what}  "), self.dim()));
         }
         buffer.set_line(row.x, row.y, &line, row.width);
     }
 
-    /// A line across with words in it.
+    /// A line across with words in it. Of the parts behind the first one those are left out for which there
+    /// is no room.
     fn rule(&self, row: Rect, parts: &[String], style: Style, buffer: &mut Buffer) {
         let dash = if self.look.unicode { "─" } else { "-" };
         for x in row.left()..row.right() {
             buffer.set_string(x, row.y, dash, self.dim());
         }
         let mut x = row.x + 1;
-        for part in parts {
+        for (place, part) in parts.iter().enumerate() {
             let room = usize::from(row.right().saturating_sub(x + 1));
-            if room > 2 {
+            if room > 2 && (place == 0 || part.chars().count() + 2 <= room) {
                 x = buffer.set_stringn(x, row.y, format!(" {part} "), room, style).0 + 1;
             }
         }

@@ -142,8 +142,12 @@ impl<'a> Board<'a> {
         scene
     }
 
-    /// Gives every second's scene to `each`, until the other end of `done` is dropped.
-    pub(super) fn every_second(&self, done: &Receiver<()>, mut each: impl FnMut(&Scene)) {
+    /// Gives every second's scene to `each`, until the other end of `done` is dropped or `each` fails.
+    pub(super) fn every_second<E>(
+        &self,
+        done: &Receiver<()>,
+        mut each: impl FnMut(&Scene) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut shown = 0;
         loop {
             let into = self.scene().now.as_nanos() % SECOND.as_nanos();
@@ -155,10 +159,10 @@ impl<'a> Board<'a> {
                     let second = scene.now.as_nanos() / SECOND.as_nanos();
                     if second != shown {
                         shown = second;
-                        each(&scene);
+                        each(&scene)?;
                     }
                 }
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
     }

@@ -138,7 +138,9 @@ fn the_seconds_end_with_the_trials() {
     let scenario = scenario("lan-clean", "4s");
     let (over, done) = mpsc::channel();
     drop(over);
-    Board::new(&scenario, "lan-clean", &[1]).every_second(&done, |_| panic!("no second is over"));
+    Board::new(&scenario, "lan-clean", &[1])
+        .every_second(&done, |_| -> Result<(), ()> { panic!("no second is over") })
+        .unwrap();
 }
 
 #[test]

@@ -26,7 +26,7 @@ use std::sync::mpsc::Receiver;
 pub use self::alarm::SPIN;
 use self::half::Other;
 pub use self::half::{Cue, Cues, Half};
-pub use self::ports::{Held, Lease, LivePorts, PortError};
+pub use self::ports::{Held, Lease, LivePorts, PortError, Skipped};
 use self::trial::Trial;
 use super::datagram::Datagram;
 use super::host::Host;

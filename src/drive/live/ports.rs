@@ -51,16 +51,20 @@ pub struct Held {
     pub owner: Option<Owner>,
 }
 
+/// Ports that others hold, lowest first; as text the first few of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped(pub Vec<Held>);
+
 /// Why a session got no port.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
     /// None is free.
-    #[error("{exhausted}{}", List(held))]
+    #[error("{exhausted}{}", in_brackets(held))]
     Exhausted {
         /// How the range is used.
         exhausted: Exhausted,
         /// What others hold.
-        held: Vec<Held>,
+        held: Skipped,
     },
     /// The system does not let us.
     #[error("cannot bind {address}: {error}; check that it is an address of this machine")]
@@ -108,15 +112,17 @@ impl LivePorts {
             (Ok((port, udp)), _) => Ok(Lease { udp, claim: Claim { port, ports: self.clone() } }),
             (Err(_), Some(failed)) => Err(failed),
             (Err(exhausted), None) => {
-                let held = self.skipped().into_iter().filter(|held| skipped.contains(&held.port)).collect();
-                Err(PortError::Exhausted { exhausted, held })
+                let held = self.skipped().0.into_iter().filter(|held| skipped.contains(&held.port));
+                Err(PortError::Exhausted { exhausted, held: Skipped(held.collect()) })
             }
         }
     }
 
     /// The ports that were skipped because someone else held them, lowest first.
-    pub fn skipped(&self) -> Vec<Held> {
-        self.state().skipped.iter().map(|(&port, owner)| Held { port, owner: owner.clone() }).collect()
+    pub fn skipped(&self) -> Skipped {
+        let state = self.state();
+        let held = state.skipped.iter().map(|(&port, owner)| Held { port, owner: owner.clone() });
+        Skipped(held.collect())
     }
 
     /// Looks up who holds the ports that were skipped for the first time.
@@ -162,21 +168,22 @@ impl fmt::Display for Held {
     }
 }
 
-/// What others hold, as the end of a sentence; the first few of them.
-struct List<'a>(&'a [Held]);
-
-impl fmt::Display for List<'_> {
+impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 4;
         for (index, held) in self.0.iter().take(SHOWN).enumerate() {
-            write!(f, "{}{held}", if index == 0 { " (held: " } else { ", " })?;
+            write!(f, "{}{held}", if index == 0 { "" } else { ", " })?;
         }
         match self.0.len() {
-            0 => Ok(()),
-            1..=SHOWN => f.write_str(")"),
-            more => write!(f, " and {} more; see `fhsim ports`)", more - SHOWN),
+            0..=SHOWN => Ok(()),
+            more => write!(f, " and {} more; see `fhsim ports`", more - SHOWN),
         }
     }
+}
+
+/// What others hold, as the end of a sentence.
+fn in_brackets(held: &Skipped) -> String {
+    if held.0.is_empty() { String::new() } else { format!(" (held: {held})") }
 }
 
 #[cfg(test)]
@@ -210,9 +217,9 @@ mod tests {
     fn a_full_range_names_the_first_few_that_hold_it() {
         let owner = |pid| Some(Owner { pid, command: "iperf3".to_owned() });
         let held: Vec<Held> = (1..=6).map(|n| Held { port: n, owner: owner(u32::from(n)) }).collect();
-        assert_eq!(List(&held[..1]).to_string(), " (held: 1 by iperf3 (pid 1))");
-        assert!(List(&held).to_string().ends_with(" and 2 more; see `fhsim ports`)"));
-        assert_eq!(List(&[]).to_string(), "");
+        assert_eq!(in_brackets(&Skipped(held[..1].to_vec())), " (held: 1 by iperf3 (pid 1))");
+        assert!(in_brackets(&Skipped(held)).ends_with(" and 2 more; see `fhsim ports`)"));
+        assert_eq!(in_brackets(&Skipped(Vec::new())), "");
         assert_eq!(Held { port: 7, owner: None }.to_string(), "7 by someone");
     }
 }

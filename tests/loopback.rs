@@ -251,7 +251,7 @@ fn a_held_port_is_skipped_and_its_owner_is_named() {
     let held = UdpSocket::bind((LOOPBACK, 20_800)).unwrap();
     let ports = ports(20_800);
     assert_ne!(ports.lease().unwrap().port(), 20_800);
-    let skipped = &ports.skipped()[0];
+    let skipped = &ports.skipped().0[0];
     assert_eq!(skipped.port, 20_800);
     if cfg!(target_os = "linux") {
         let owner = skipped.owner.as_ref().expect("we may look at ourselves");
@@ -274,8 +274,8 @@ fn there_is_room_for_101_sessions_and_the_next_is_refused() {
     };
     let PortError::Exhausted { exhausted, held } = &error else { panic!("{error}") };
     // Somebody else on this machine may hold some.
-    assert_eq!((exhausted.ours, exhausted.others), (leases.len(), held.len()));
-    assert_eq!(leases.len() + held.len(), 101);
+    assert_eq!((exhausted.ours, exhausted.others), (leases.len(), held.0.len()));
+    assert_eq!(leases.len() + held.0.len(), 101);
     assert!(error.to_string().starts_with("no port is free in 21000–21100"), "{error}");
     leases.truncate(50);
     assert!(ports.lease().is_ok(), "what is dropped is free again");

@@ -97,10 +97,12 @@ impl Live {
             for warning in scenario::warnings(&draft.file, &scenario) {
                 output::tell(&format!("warning: {warning}"));
             }
-            tell_of_rest(&scenario, self.seeds.map_or(self.seed, |(first, _)| first));
         }
         if let Some(listen) = &self.machines.listen {
             return self.machines.serve(listen, &draft, scenario);
+        }
+        if !self.quiet {
+            tell_of_rest(&scenario, self.seeds.map_or(self.seed, |(first, _)| first));
         }
         let (guest, scenario) = match &self.machines.connect {
             Some(server) => {

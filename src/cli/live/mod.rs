@@ -238,16 +238,18 @@ fn tell_of_rest(scenario: &Scenario, seed: u64) {
     if rest < LONG_REST {
         return;
     }
-    let seconds = rest.as_secs_f64();
-    let busy = (1..=SEEDS_TRIED).find(|&seed| rest::at_start(scenario, seed).is_zero());
+    let seconds = rest.as_secs_f64().min(scenario.duration.as_secs_f64());
+    let busy = (1..=SEEDS_TRIED).find(|&seed| rest::at_start(scenario, seed) < AT_ONCE);
     let advice = busy.map_or(String::new(), |seed| format!("; with --seed {seed} there is work at once"));
     output::tell(&format!(
-        "note: for the first {seconds} s the screen rests, and contenders look alike{advice}"
+        "note: the screen mostly rests for the first {seconds} s, and contenders look alike{advice}"
     ));
 }
 
-/// A shorter rest than this needs no word.
-const LONG_REST: Duration = Duration::from_secs(3);
+/// A shorter rest than this needs no word: what is sent evenly has 9 s.
+const LONG_REST: Duration = Duration::from_secs(12);
+/// A shorter rest than this is none: there is more to send than later.
+const AT_ONCE: Duration = Duration::from_secs(3);
 /// How many seeds are tried for one without a rest.
 const SEEDS_TRIED: u64 = 20;
 

@@ -60,12 +60,10 @@ impl Over {
                 "note: losses or repair were changed while it ran; no other run gives the same figures",
             );
         }
-        let expected = match self.timing.quality() {
-            Quality::Rough => "expected, on rough figures",
-            Quality::Trustworthy | Quality::Spoiled => "expected",
-        };
+        let is_rough = self.timing.quality() == Quality::Rough;
         for judged in &self.expectations {
-            output::tell(&format!("{expected}: {judged}"));
+            let on = if is_rough && judged.evaluation.is_ok() { ", on rough figures" } else { "" };
+            output::tell(&format!("expected{on}: {judged}"));
         }
         for sentence in &self.sentences {
             output::tell(&format!("verdict: {sentence}"));

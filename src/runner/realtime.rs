@@ -275,16 +275,23 @@ fn side_by_side(
     observer: &dyn Observer,
     start: &(dyn Fn(usize, u64) -> io::Result<Playing> + Sync),
 ) -> Result<Vec<Played>, (String, RealTimeError)> {
-    let commands = Mutex::new(Vec::new());
-    let all = || commands.lock().unwrap_or_else(PoisonError::into_inner);
+    // Where the trials under way take commands; none once one has come to nothing.
+    let commands = Mutex::new(Some(Vec::new()));
+    let under_way = || commands.lock().unwrap_or_else(PoisonError::into_inner);
+    let stop = |trial: &Sender<Command>| {
+        // One that has ended no longer listens.
+        let _ = trial.send(Command::Stop);
+    };
     let play = |place: usize| {
         let played = start(place, seed).map_err(RealTimeError::from).and_then(|playing| {
-            all().push(playing.commands());
+            match under_way().as_mut() {
+                Some(trials) => trials.push(playing.commands()),
+                None => stop(&playing.commands()),
+            }
             playing.finish(scenario, seed, place, cancelled, observer, &mut Discard)
         });
         played.map_err(|error| {
-            // Those that have ended no longer listen.
-            all().retain(|trial: &Sender<Command>| trial.send(Command::Stop).is_ok());
+            under_way().take().iter().flatten().for_each(stop);
             (scenario.contenders[place].name.clone(), error)
         })
     };

@@ -20,6 +20,10 @@ impl Stage {
     /// A trial has begun, which takes commands there.
     pub(super) fn watch(&self, commands: Sender<Command>) {
         if let Ok(mut all) = self.commands.lock() {
+            // One that begins after all were told to stop has not heard of it.
+            if self.cancelled.load(Ordering::Relaxed) {
+                let _ = commands.send(Command::Stop);
+            }
             all.push(commands);
         }
     }

@@ -56,7 +56,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture<'_>) {
         picture.machine(row, buffer);
     }
     // Some of the table is better than none.
-    if let Some(table) = rows.take((1 + contenders).min(rows.left())) {
+    if let Some(table) = rows.take((1 + contenders).min(rows.left())).filter(|table| table.height > 0) {
         picture.table(table, buffer);
     }
     if picture.table_only || contenders == 0 {
@@ -310,18 +310,14 @@ impl Picture<'_> {
         let Some(timing) = self.scene.timing else {
             return self.rule(row, &["this machine: not known yet".to_owned()], self.dim(), buffer);
         };
-        let drops = match (timing.socket_drops, timing.device_drops) {
-            (0, 0) => "nothing dropped".to_owned(),
-            (sockets, devices) => format!("dropped {sockets} at sockets, {devices} before devices"),
-        };
         let micro = if self.look.unicode { "µs" } else { "us" };
-        let late = timing.late_p99.as_micros();
-        let cpu = timing.cpu * 100.0;
-        let facts = [
-            format!("this machine was late by {late} {micro} at p99"),
-            drops,
-            format!("used {cpu:.0} % CPU"),
-        ];
+        let late = format!("this machine was late by {} {micro} at p99", timing.late_p99.as_micros());
+        let cpu = format!("used {:.0} % CPU", timing.cpu * 100.0);
+        // What spoils the figures is said first: there may not be room for all.
+        let facts = match (timing.socket_drops, timing.device_drops) {
+            (0, 0) => [late, "lost nothing".to_owned(), cpu],
+            (sockets, devices) => [format!("lost {sockets} at sockets, {devices} before devices"), late, cpu],
+        };
         let (verdict, style) = match timing.quality() {
             Quality::Trustworthy => ("trustworthy", Style::new()),
             Quality::Rough => ("too slow: take figures as rough", self.color(ORANGE)),

@@ -167,7 +167,11 @@ pub fn read_bounded<M: DeserializeOwned>(input: &mut impl Read, most: usize) -> 
     }
     let mut bytes = vec![0; length];
     input.read_exact(&mut bytes)?;
-    postcard::from_bytes(&bytes).map(Some).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+    match postcard::take_from_bytes(&bytes) {
+        Ok((message, [])) => Ok(Some(message)),
+        Ok(_) => Err(io::Error::new(ErrorKind::InvalidData, "a message is longer than what it says")),
+        Err(error) => Err(io::Error::new(ErrorKind::InvalidData, error)),
+    }
 }
 
 #[cfg(test)]
@@ -208,6 +212,9 @@ mod tests {
             assert!(read::<Message>(&mut &bytes[..end]).is_err(), "cut at {end}");
         }
         assert!(read::<Message>(&mut &[1, 0, 0, 0, 99][..]).is_err(), "unknown kind");
+        bytes.push(0);
+        bytes[0] += 1;
+        assert!(read::<Message>(&mut &bytes[..]).is_err(), "more than it says");
         assert!(read::<Message>(&mut &[0xff; 8][..]).is_err(), "too long");
     }
 }

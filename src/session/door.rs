@@ -22,7 +22,7 @@
 //! | replays | RFC 4303 §3.4.3: from a window of at least 32 | the same, from as many as the transport remembers |
 //! | encryption | always | only with a [`Key`], see there what it promises |
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -55,6 +55,9 @@ pub struct DoorConfig {
     pub key: Option<Key>,
     /// Whether the ends compare their clocks while the session is open; the client's decides.
     pub clock: bool,
+    /// The only host that a server lets in; none stands for any. Who has no key cannot prove that a session
+    /// is his, but he can be told from strangers elsewhere.
+    pub only: Option<IpAddr>,
 }
 
 impl DoorConfig {
@@ -67,9 +70,9 @@ impl DoorConfig {
 
 impl Default for DoorConfig {
     /// 1200 bytes, which pass every path of the internet (RFC 9000 §14); no encryption; clocks are
-    /// compared.
+    /// compared; for any host.
     fn default() -> Self {
-        Self { datagram: 1200, key: None, clock: true }
+        Self { datagram: 1200, key: None, clock: true, only: None }
     }
 }
 
@@ -216,6 +219,9 @@ impl Door {
     }
 
     fn handle_setup(&mut self, now: Time, from: SocketAddr, datagram: &[u8]) -> Result<(), Reason> {
+        if self.config.only.is_some_and(|only| only.to_canonical() != from.ip().to_canonical()) {
+            return Err(Reason::Elsewhere);
+        }
         let letter = Letter::read(datagram).ok_or(Reason::Malformed)?;
         match (&self.role, letter.setup) {
             (Role::Server { .. }, Setup::ForeignHello { identity }) => {

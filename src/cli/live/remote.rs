@@ -29,7 +29,7 @@ pub(super) struct Machines {
     /// Plays the person: connects to the server's machine there
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["tcp", "spin"])]
     pub(super) connect: Option<String>,
-    /// Encrypts the sessions with the key in this file: 64 hexadecimal digits, the same on both machines
+    /// Encrypts all that the machines tell each other with the key in this file: 64 hexadecimal digits, the same on both machines
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }
@@ -48,11 +48,13 @@ impl Machines {
             stoppable.swap(false, Ordering::Relaxed) && commands.send(Command::Stop).is_ok()
         })?;
         output::tell(&format!("listening on {address}; Ctrl-C ends it"));
-        let tally = remote::serve(&terms, &reception, &to_obey, &mut |what| {
-            playing.store(!matches!(what, Told::TurnedAway(..)), Ordering::Relaxed);
+        let told: Arc<dyn Fn(Told) + Send + Sync> = Arc::new(move |what: Told| {
+            if matches!(what, Told::Greeted(_) | Told::Trial { .. }) {
+                playing.store(true, Ordering::Relaxed);
+            }
             output::tell(&what.to_string());
         });
-        let tally = tally.map_err(anyhow::Error::from)?;
+        let tally = remote::serve(&terms, reception, &to_obey, &told).map_err(anyhow::Error::from)?;
         output::tell(&format!("served: {tally}"));
         if tally.trials == 0 {
             return Err(anyhow!("no trial was played to its end").into());
@@ -86,7 +88,7 @@ impl Machines {
         let key = self.key()?;
         if key.is_none() && !address.is_loopback() {
             output::tell(
-                "warning: without --key-file anyone on the way can read and alter the sessions; \
+                "warning: without --key-file anyone on the way can read and alter all of it, and anyone at all can join in; \
                  `openssl rand -hex 32` makes a key",
             );
         }

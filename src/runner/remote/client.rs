@@ -17,8 +17,11 @@ use crate::drive::message::{Command, Message};
 /// How often is looked whether the trial is to stop, while nothing runs that does.
 const LOOKING: Duration = Duration::from_millis(50);
 
-/// How often is looked before the server's silence is taken for an answer: for ten seconds.
-const LOOKS: u32 = 200;
+/// How often is looked whether the server has ports: for ten seconds.
+const LOOKS_FOR_PORTS: u32 = 200;
+
+/// How often is looked whether it has said everything about a trial that came to nothing here: for three.
+const LOOKS_FOR_THE_END: u32 = 60;
 
 /// The most words about a trial: its records, and some.
 const WORDS_MAX: usize = RECORDS_MAX + 1000;
@@ -66,7 +69,8 @@ impl Client {
         self.tally
     }
 
-    /// Plays the contender at this place; tells the records of both ends when it is over. `stopped` is
+    /// Plays the contender at this place; tells what comes to this end as it comes, and the records of both
+    /// ends when it is over: telling them before would load the network that is measured. `stopped` is
     /// called where the server's machine ends the trial early.
     ///
     /// # Errors
@@ -119,10 +123,11 @@ impl Client {
                 let servers = ports.iter().map(|&port| SocketAddr::new(server.ip(), port)).collect();
                 tell(Message::Started { ports });
                 // Where the connection is gone, whoever listens to it notices and ends the trial.
-                let mut tell = |cue| drop(speaker.say(&Word::Cue(cue)));
-                let cues = Cues { tell: &mut tell, hear: &hear };
+                let mut pass_on = |cue| drop(speaker.say(&Word::Cue(cue)));
+                let cues = Cues { tell: &mut pass_on, hear: &hear };
                 let site = Site { half: Half::Person(servers), address: server.ip(), only: None };
-                terms.play(contender, seed, &site, cues, commands)
+                let mut follow = |side: &Side| tell(Message::Progress(side.progress()));
+                terms.play(contender, seed, &site, cues, commands, &mut follow)
             });
             if ours.is_err() {
                 drop(speaker.say(&Word::Cue(Cue::Command(Command::Stop))));
@@ -141,7 +146,7 @@ fn await_ports(
     hear: &Receiver<Cue>,
     commands: &Receiver<Command>,
 ) -> Result<Vec<u16>, RemoteError> {
-    for _ in 0..LOOKS {
+    for _ in 0..LOOKS_FOR_PORTS {
         if commands.try_iter().any(|command| command == Command::Stop) {
             return Err(LiveError::Stopped.into());
         }
@@ -161,7 +166,7 @@ fn await_ports(
 /// Waits until the server has said everything about a trial that came to nothing here; where that takes too
 /// long, the conversation is over.
 fn await_end(hear: &Receiver<Cue>, speaker: &mut Speaker) {
-    for _ in 0..LOOKS {
+    for _ in 0..LOOKS_FOR_THE_END {
         if hear.recv_timeout(LOOKING) == Err(RecvTimeoutError::Disconnected) {
             return;
         }

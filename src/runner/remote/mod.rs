@@ -13,7 +13,7 @@ use super::trial::modelled;
 use crate::drive::Links;
 use crate::drive::control::{Disagreement, Refusal};
 use crate::drive::live::{self, Cues, Half, LiveConfig, LiveError, LivePorts, SocketReport};
-use crate::drive::message::Command;
+use crate::drive::message::{Command, Message};
 use crate::rng::Seed;
 use crate::scenario::{Protocol, Scenario};
 use crate::session::door::{DoorConfig, Refusals};
@@ -126,7 +126,7 @@ impl Terms {
         Duration::from_nanos(self.scenario.end.as_nanos()) + SILENCE
     }
 
-    /// Plays one half of a trial.
+    /// Plays one half of a trial; `follow` sees now and then what has happened there so far.
     fn play(
         &self,
         contender: usize,
@@ -134,6 +134,7 @@ impl Terms {
         Site { half, address, only }: &Site,
         cues: Cues<'_>,
         commands: &Receiver<Command>,
+        follow: &mut dyn FnMut(&Side),
     ) -> Result<Side, RemoteError> {
         let scenario = &self.scenario;
         let contender = scenario.contenders.get(contender).ok_or(RemoteError::Unexpected)?;
@@ -146,7 +147,13 @@ impl Terms {
         let seed = Seed(seed);
         let (hosts, links) = (modelled(scenario, contender, seed), Links::new(&scenario.path, seed));
         let mut side = Side::default();
-        let mut note = |message| side.note(message);
+        let mut note = |message| {
+            let now_and_then = matches!(message, Message::Timing(_));
+            side.note(message);
+            if now_and_then {
+                follow(&side);
+            }
+        };
         let report = live::run_half(hosts, links, &config, half, cues, commands, &mut note)?;
         side.report = report;
         if side.is_full() { Err(RemoteError::TooLong) } else { Ok(side) }

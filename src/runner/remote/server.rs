@@ -111,7 +111,7 @@ impl Session<'_> {
             }
         };
         let cues = Cues { tell: &mut tell, hear };
-        let side = self.terms.play(contender, seed, &self.site, cues, commands);
+        let side = self.terms.play(contender, seed, &self.site, cues, commands, &mut |_| ());
         broken?;
         match side {
             Ok(side) => self.hand_over(side),

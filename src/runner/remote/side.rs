@@ -1,7 +1,7 @@
 //! What happened at one end of a trial: noted there, told to the other end, and believed by it within limits.
 
 use crate::drive::live::SocketReport;
-use crate::drive::message::Message;
+use crate::drive::message::{Message, Progress};
 use crate::drive::timing::Timing;
 use crate::endpoint::{Class, Direction, Flow};
 use crate::record::{Event, Record};
@@ -22,6 +22,7 @@ pub(super) struct Side {
     pub(super) timing: Timing,
     pub(super) under_way: Vec<(Flow, Direction, Class)>,
     pub(super) report: SocketReport,
+    progress: Progress,
 }
 
 /// What can have happened in a trial at all.
@@ -37,10 +38,30 @@ impl Side {
     pub(super) fn note(&mut self, message: Message) {
         match message {
             // One more than there may be says that there were too many.
-            Message::Record(record) if !self.is_full() => self.records.push(record),
+            Message::Record(record) if !self.is_full() => {
+                self.follow(&record);
+                self.records.push(record);
+            }
             Message::Clock(_) => self.clock = Some(message),
             Message::Timing(timing) => self.timing = timing,
             Message::Closed { under_way } => self.under_way = under_way,
+            _ => {}
+        }
+    }
+
+    /// What has come to this end so far, where it is the person's.
+    pub(super) const fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    fn follow(&mut self, record: &Record) {
+        let progress = &mut self.progress;
+        progress.at = record.at;
+        match record.event {
+            _ if record.direction == Direction::Up => {}
+            Event::FrameComplete { .. } => progress.frames += 1,
+            Event::FrameLost { .. } => progress.lost += 1,
+            Event::SourceArrived { bytes, .. } => progress.bytes += u64::from(bytes),
             _ => {}
         }
     }
@@ -110,6 +131,22 @@ mod tests {
         ] {
             assert!(!LIMITS.allow(&wrong), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn what_comes_down_is_progress() {
+        let mut side = Side::default();
+        let by = crate::record::Arrived::Delivered;
+        let arrived = Event::SourceArrived { source: 0, bytes: 1000, by, in_time: true };
+        let frame = crate::frame::FrameId(0);
+        let events = [arrived, arrived, Event::FrameComplete { frame }, Event::FrameLost { frame }];
+        for (at, direction) in [(1, Direction::Down), (2, Direction::Up)] {
+            for event in events {
+                let record = Record { at: Time::from_secs(at), flow: Flow(0), direction, event };
+                side.note(Message::Record(record));
+            }
+        }
+        assert_eq!(side.progress(), Progress { at: Time::from_secs(2), frames: 1, lost: 1, bytes: 2000 });
     }
 
     #[test]

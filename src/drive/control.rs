@@ -82,7 +82,10 @@ pub enum Refusal {
 pub enum Disagreement {
     /// The connection failed, or nothing came in time.
     #[error("the connection failed: {0}")]
-    Connection(#[from] io::Error),
+    Connection(io::Error),
+    /// The other end closed before it had said who it is.
+    #[error("it left before it had said who it is")]
+    Left,
     /// Whoever is there does not greet as we do.
     #[error("that is no `fhsim live` of this kind")]
     Stranger,
@@ -106,6 +109,15 @@ pub enum Disagreement {
     /// Both have one, but not the same.
     #[error("the other machine has another key; give both the same --key-file")]
     OtherKey,
+}
+
+impl From<io::Error> for Disagreement {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::UnexpectedEof => Self::Left,
+            _ => Self::Connection(error),
+        }
+    }
 }
 
 /// Shows a version as usual.
@@ -136,6 +148,9 @@ const SENDING: Duration = Duration::from_secs(30);
 
 /// How often is looked who has connected.
 const LOOKING: Duration = Duration::from_millis(50);
+
+/// How often accepting may fail in a row, once each time that is looked: for five seconds.
+const ACCEPT_FAILURES_MAX: u32 = 100;
 
 /// Room for what waits in each way, in bytes.
 const BUFFER: usize = 1 << 16;
@@ -184,19 +199,20 @@ impl Reception {
     /// Waits for somebody who connects; none once the other end of `closed` is dropped.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says again and again: some of it is about a caller who has gone since, or passes.
     pub fn accept(&self, closed: &Receiver<()>) -> io::Result<Option<(SocketAddr, Caller)>> {
+        let mut failures = 0;
         loop {
-            match self.0.accept() {
-                Ok((stream, from)) => {
-                    // Elsewhere than on Linux it is as its listener is.
-                    stream.set_nonblocking(false)?;
-                    return Ok(Some((from, Caller(stream))));
-                }
+            // Elsewhere than on Linux a connection is as its listener is.
+            let accepted = self
+                .0
+                .accept()
+                .and_then(|(stream, from)| stream.set_nonblocking(false).map(|()| (from, stream)));
+            match accepted {
+                Ok((from, stream)) => return Ok(Some((from, Caller(stream)))),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                // One that has gone again is nobody.
-                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
-                Err(error) => return Err(error),
+                Err(error) if failures == ACCEPT_FAILURES_MAX => return Err(error),
+                Err(_) => failures += 1,
             }
             if closed.recv_timeout(LOOKING) == Err(RecvTimeoutError::Disconnected) {
                 return Ok(None);

@@ -31,19 +31,23 @@ use super::key::{Key, TAG_LEN, keyed_hash};
 use super::probes::Probes;
 use super::sealing::Sealing;
 use super::setup::{Introduction, Letter, Refusal, Setup, Transcript};
-use crate::time::{Duration, Time};
+use crate::time::Time;
 use crate::transport::Packet;
 use crate::transport::packet::{ENVELOPE_LEN, SETUP, VERSION};
 
 mod cookie;
 mod refusals;
+mod retry;
+mod state;
 
 #[cfg(test)]
 mod tests;
 
 pub use refusals::{Reason, Refusals};
+pub use state::{Failure, State};
 
 use cookie::Cookies;
+use retry::Retry;
 
 /// How a door is made.
 #[derive(Clone, Debug)]
@@ -404,54 +408,6 @@ impl Door {
     }
 }
 
-/// Whether a session is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Not yet.
-    Waiting,
-    /// It is.
-    Open {
-        /// The address of the other end.
-        peer: SocketAddr,
-    },
-    /// It never will be.
-    Failed(Failure),
-}
-
-/// Why a client was not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// Nobody answered, or nobody with our key.
-    #[error(
-        "no answer from {server} to {TRIES} datagrams; check that it is started, that the address is right, \
-         and that firewalls let UDP through both ways"
-    )]
-    Silence {
-        /// Who was asked.
-        server: SocketAddr,
-    },
-    /// The other end speaks another version of the protocol.
-    #[error(
-        "the other end speaks version {theirs} of the protocol, this one version {VERSION}; use the same program at both ends"
-    )]
-    Version {
-        /// The other end's version.
-        theirs: u8,
-    },
-    /// The other end has a session.
-    #[error("{server} has a session with someone else; use another port, or wait until that ends")]
-    Busy {
-        /// Who was asked.
-        server: SocketAddr,
-    },
-    /// The ends do not have the same key.
-    #[error("{server} has another key, or only one end has one; give both the same key, or none")]
-    Key {
-        /// Who was asked.
-        server: SocketAddr,
-    },
-}
-
 /// Which end of the session a door is.
 #[derive(Debug)]
 enum Role {
@@ -486,33 +442,6 @@ enum Answer {
     Time { sent: Time, arrived: Time },
     Refusal(u32, Refusal),
 }
-
-/// When to say something again.
-#[derive(Clone, Copy, Debug)]
-struct Retry {
-    due: Time,
-    wait: Duration,
-    left: u32,
-}
-
-impl Retry {
-    const fn new(due: Time) -> Self {
-        Self { due, wait: RETRY, left: TRIES }
-    }
-
-    fn again(&mut self, now: Time) {
-        self.due = now + self.wait;
-        self.wait = self.wait * 2;
-        self.left -= 1;
-    }
-}
-
-/// The first time that an answer is waited for, each further one being twice as long: longer than most
-/// round trips, short enough that a person does not notice.
-const RETRY: Duration = Duration::from_millis(250);
-
-/// How often a client says the same: after 16 seconds nobody believes in an answer.
-const TRIES: u32 = 6;
 
 /// Whether two addresses are one: a socket for IPv6 shows IPv4 addresses mapped.
 fn is_same(one: SocketAddr, other: SocketAddr) -> bool {

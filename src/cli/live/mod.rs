@@ -201,7 +201,7 @@ impl Live {
                  would load the network that is measured",
             );
             board.every_second_of_progress(done, |contender, seed, progress| {
-                output::tell(&lines::progress(contender, seed, progress, scenario.end));
+                output::tell(&lines::progress(contender, seed, progress, scenario.duration));
             });
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! A scenario between two machines: `--listen` on the server's, `--connect` on the person's.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,11 +97,18 @@ impl Machines {
 
     fn key(&self) -> anyhow::Result<Option<Key>> {
         let Some(path) = &self.key_file else { return Ok(None) };
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut text = String::new();
+        // A key is far shorter than what is read of a file that is none.
+        File::open(path)
+            .and_then(|file| file.take(KEY_FILE_MAX).read_to_string(&mut text))
+            .with_context(|| format!("cannot read {}", path.display()))?;
         let key = Key::parse(&text).with_context(|| format!("{} has no key", path.display()))?;
         Ok(Some(key))
     }
 }
+
+/// The most that is read of a key file, in bytes.
+const KEY_FILE_MAX: u64 = 1 << 10;
 
 /// Why TCP contenders are left out.
 const NO_TCP: &str =

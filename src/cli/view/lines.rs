@@ -34,14 +34,14 @@ pub(in crate::cli) fn lines(scene: &Scene, look: Look) -> String {
     lines.join("\n")
 }
 
-/// What has come to this end of a trial on two machines until now, in a run that ends at `end`.
-pub(in crate::cli) fn progress(contender: &str, seed: u64, progress: &Progress, end: Time) -> String {
+/// What has come to this end of a trial on two machines until now; what is sent is sent for `duration`.
+pub(in crate::cli) fn progress(contender: &str, seed: u64, progress: &Progress, duration: Time) -> String {
     let Progress { at, frames, lost, bytes } = progress;
     let rate = *bytes as f64 * 8.0 / 1e6 / at.as_secs_f64().max(1e-3);
     format!(
         "{contender}, seed {seed}, {} of {}: {frames} frames whole, {lost} lost, {rate:.2} Mbit/s",
         clock(*at),
-        clock(end)
+        clock(duration)
     )
 }
 

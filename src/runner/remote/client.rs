@@ -1,6 +1,5 @@
 //! The person's end of the conversation.
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
@@ -47,11 +46,9 @@ impl Client {
     pub fn connect(terms: Terms, server: SocketAddr) -> Result<Self, RemoteError> {
         let (mut speaker, mut heard) =
             control::connect(server, terms.key.as_ref()).map_err(|error| match error {
-                Disagreement::Connection(error) if error.kind() != ErrorKind::UnexpectedEof => {
-                    RemoteError::Unreachable { server, error }
-                }
+                Disagreement::Connection(error) => RemoteError::Unreachable { server, error },
                 // It does so where too many others connect.
-                Disagreement::Connection(_) => RemoteError::BrokeOff,
+                Disagreement::Left => RemoteError::BrokeOff,
                 other => other.into(),
             })?;
         speaker.say(&Word::Hello { digest: terms.digest })?;

@@ -74,7 +74,7 @@ pub enum RemoteError {
     /// We can talk, but the server does not play with this client.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The other half of a trial could not be played; in its words, which are [readable](side::readable).
+    /// The other half of a trial could not be played; in its words, cut short and fit to be printed.
     #[error("the other machine: {0}")]
     Failed(String),
     /// The conversation broke off.

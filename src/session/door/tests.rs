@@ -2,10 +2,12 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
+use super::retry::TRIES;
 use super::*;
 use crate::endpoint::Wire;
 use crate::fec::{Repair, RepairHeader};
 use crate::session::key::tests::key;
+use crate::time::Duration;
 use crate::transport::packet::{Body, Header};
 
 const CLIENT: SocketAddr = address(1);

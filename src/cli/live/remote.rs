@@ -139,7 +139,7 @@ impl Guest {
     ) -> io::Result<Playing> {
         let client = Arc::clone(&self.0);
         Playing::in_thread(move |commands, tell| {
-            // One that failed has told why, and the next one finds the connection as it is.
+            // One that failed has told why, and the next ones say the same.
             let mut client = client.lock().unwrap_or_else(PoisonError::into_inner);
             if let Err(error) = client.play(contender, seed, &commands, &stopped, tell) {
                 tell(Message::Failed(error.to_string()));

@@ -1,5 +1,6 @@
 //! The person's end of the conversation.
 
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
@@ -36,6 +37,8 @@ pub struct Client {
     speaker: Speaker,
     heard: Listener,
     tally: Tally,
+    /// Why no trial can be played any more: what went wrong first.
+    over: Option<String>,
 }
 
 impl Client {
@@ -58,7 +61,7 @@ impl Client {
             Some(_) => return Err(RemoteError::Unexpected),
             None => return Err(RemoteError::BrokeOff),
         }
-        Ok(Self { terms, server, speaker, heard, tally: Tally::default() })
+        Ok(Self { terms, server, speaker, heard, tally: Tally::default(), over: None })
     }
 
     /// What it was like so far.
@@ -73,6 +76,22 @@ impl Client {
     /// # Errors
     /// [`RemoteError`].
     pub fn play(
+        &mut self,
+        contender: usize,
+        seed: u64,
+        commands: &Receiver<Command>,
+        stopped: &(dyn Fn() + Sync),
+        tell: &mut dyn FnMut(Message),
+    ) -> Result<(), RemoteError> {
+        if let Some(why) = &self.over {
+            return Err(RemoteError::Over(why.clone()));
+        }
+        let played = self.play_trial(contender, seed, commands, stopped, tell);
+        self.over = played.as_ref().err().map(ToString::to_string);
+        played
+    }
+
+    fn play_trial(
         &mut self,
         contender: usize,
         seed: u64,
@@ -157,7 +176,7 @@ fn await_ports(
             Err(RecvTimeoutError::Timeout) => {}
         }
     }
-    Err(LiveError::Alone.into())
+    Err(io::Error::new(ErrorKind::TimedOut, "it named no ports for the sessions").into())
 }
 
 /// Waits until the server has said everything about a trial that came to nothing here; where that takes too

@@ -77,6 +77,9 @@ pub enum RemoteError {
     /// The other half of a trial could not be played; in its words, cut short and fit to be printed.
     #[error("the other machine: {0}")]
     Failed(String),
+    /// An earlier trial came to nothing, because of this, and the conversation is over.
+    #[error("{0}")]
+    Over(String),
     /// The conversation broke off.
     #[error("the other machine broke the conversation off")]
     BrokeOff,

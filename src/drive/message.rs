@@ -30,6 +30,8 @@ pub enum Message {
     Tcp(TcpSample),
     /// The trial is on two machines: what is known of the other one's clock, once at the end.
     Clock(ClockReading),
+    /// The trial is on two machines, and its records come when it is over: what has come to this end so far.
+    Progress(Progress),
     /// Something that whoever reads the figures should know.
     Note(String),
     /// The trial is over.
@@ -60,6 +62,19 @@ pub struct TcpSample {
     pub retransmitted: u32,
     /// The rate at which data has lately been delivered, in bits per second.
     pub delivery_rate_bps: u64,
+}
+
+/// What has come to the person's end of a trial.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Until when.
+    pub at: Time,
+    /// Frames that are whole.
+    pub frames: u64,
+    /// Frames that never will be.
+    pub lost: u64,
+    /// The application's bytes, each counted once.
+    pub bytes: u64,
 }
 
 /// What is known of the clock of the other machine.
@@ -167,7 +182,11 @@ pub fn read_bounded<M: DeserializeOwned>(input: &mut impl Read, most: usize) -> 
     }
     let mut bytes = vec![0; length];
     input.read_exact(&mut bytes)?;
-    postcard::from_bytes(&bytes).map(Some).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+    match postcard::take_from_bytes(&bytes) {
+        Ok((message, [])) => Ok(Some(message)),
+        Ok(_) => Err(io::Error::new(ErrorKind::InvalidData, "a message is longer than what it says")),
+        Err(error) => Err(io::Error::new(ErrorKind::InvalidData, error)),
+    }
 }
 
 #[cfg(test)]
@@ -208,6 +227,9 @@ mod tests {
             assert!(read::<Message>(&mut &bytes[..end]).is_err(), "cut at {end}");
         }
         assert!(read::<Message>(&mut &[1, 0, 0, 0, 99][..]).is_err(), "unknown kind");
+        bytes.push(0);
+        bytes[0] += 1;
+        assert!(read::<Message>(&mut &bytes[..]).is_err(), "more than it says");
         assert!(read::<Message>(&mut &[0xff; 8][..]).is_err(), "too long");
     }
 }

@@ -165,6 +165,7 @@ impl Playing {
                 Message::Timing(latest) => timing = latest,
                 Message::Clock(reading) => clock = Some(reading),
                 Message::Note(note) => notes.push(note),
+                Message::Progress(_) => {}
                 Message::Tcp(sample) => {
                     connections.insert(sample.flow, sample);
                 }

@@ -22,7 +22,7 @@
 //! | replays | RFC 4303 §3.4.3: from a window of at least 32 | the same, from as many as the transport remembers |
 //! | encryption | always | only with a [`Key`], see there what it promises |
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -31,19 +31,23 @@ use super::key::{Key, TAG_LEN, keyed_hash};
 use super::probes::Probes;
 use super::sealing::Sealing;
 use super::setup::{Introduction, Letter, Refusal, Setup, Transcript};
-use crate::time::{Duration, Time};
+use crate::time::Time;
 use crate::transport::Packet;
 use crate::transport::packet::{ENVELOPE_LEN, SETUP, VERSION};
 
 mod cookie;
 mod refusals;
+mod retry;
+mod state;
 
 #[cfg(test)]
 mod tests;
 
 pub use refusals::{Reason, Refusals};
+pub use state::{Failure, State};
 
 use cookie::Cookies;
+use retry::Retry;
 
 /// How a door is made.
 #[derive(Clone, Debug)]
@@ -55,6 +59,9 @@ pub struct DoorConfig {
     pub key: Option<Key>,
     /// Whether the ends compare their clocks while the session is open; the client's decides.
     pub clock: bool,
+    /// The only host that a server lets in; none stands for any. Who has no key cannot prove that a session
+    /// is his, but he can be told from strangers elsewhere.
+    pub only: Option<IpAddr>,
 }
 
 impl DoorConfig {
@@ -67,9 +74,9 @@ impl DoorConfig {
 
 impl Default for DoorConfig {
     /// 1200 bytes, which pass every path of the internet (RFC 9000 §14); no encryption; clocks are
-    /// compared.
+    /// compared; for any host.
     fn default() -> Self {
-        Self { datagram: 1200, key: None, clock: true }
+        Self { datagram: 1200, key: None, clock: true, only: None }
     }
 }
 
@@ -216,6 +223,9 @@ impl Door {
     }
 
     fn handle_setup(&mut self, now: Time, from: SocketAddr, datagram: &[u8]) -> Result<(), Reason> {
+        if self.config.only.is_some_and(|only| only.to_canonical() != from.ip().to_canonical()) {
+            return Err(Reason::Elsewhere);
+        }
         let letter = Letter::read(datagram).ok_or(Reason::Malformed)?;
         match (&self.role, letter.setup) {
             (Role::Server { .. }, Setup::ForeignHello { identity }) => {
@@ -398,54 +408,6 @@ impl Door {
     }
 }
 
-/// Whether a session is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Not yet.
-    Waiting,
-    /// It is.
-    Open {
-        /// The address of the other end.
-        peer: SocketAddr,
-    },
-    /// It never will be.
-    Failed(Failure),
-}
-
-/// Why a client was not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// Nobody answered, or nobody with our key.
-    #[error(
-        "no answer from {server} to {TRIES} datagrams; check that it is started, that the address is right, \
-         and that firewalls let UDP through both ways"
-    )]
-    Silence {
-        /// Who was asked.
-        server: SocketAddr,
-    },
-    /// The other end speaks another version of the protocol.
-    #[error(
-        "the other end speaks version {theirs} of the protocol, this one version {VERSION}; use the same program at both ends"
-    )]
-    Version {
-        /// The other end's version.
-        theirs: u8,
-    },
-    /// The other end has a session.
-    #[error("{server} has a session with someone else; use another port, or wait until that ends")]
-    Busy {
-        /// Who was asked.
-        server: SocketAddr,
-    },
-    /// The ends do not have the same key.
-    #[error("{server} has another key, or only one end has one; give both the same key, or none")]
-    Key {
-        /// Who was asked.
-        server: SocketAddr,
-    },
-}
-
 /// Which end of the session a door is.
 #[derive(Debug)]
 enum Role {
@@ -480,33 +442,6 @@ enum Answer {
     Time { sent: Time, arrived: Time },
     Refusal(u32, Refusal),
 }
-
-/// When to say something again.
-#[derive(Clone, Copy, Debug)]
-struct Retry {
-    due: Time,
-    wait: Duration,
-    left: u32,
-}
-
-impl Retry {
-    const fn new(due: Time) -> Self {
-        Self { due, wait: RETRY, left: TRIES }
-    }
-
-    fn again(&mut self, now: Time) {
-        self.due = now + self.wait;
-        self.wait = self.wait * 2;
-        self.left -= 1;
-    }
-}
-
-/// The first time that an answer is waited for, each further one being twice as long: longer than most
-/// round trips, short enough that a person does not notice.
-const RETRY: Duration = Duration::from_millis(250);
-
-/// How often a client says the same: after 16 seconds nobody believes in an answer.
-const TRIES: u32 = 6;
 
 /// Whether two addresses are one: a socket for IPv6 shows IPv4 addresses mapped.
 fn is_same(one: SocketAddr, other: SocketAddr) -> bool {

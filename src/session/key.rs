@@ -2,12 +2,14 @@
 //!
 //! With a key every set-up datagram carries a tag (HMAC-SHA256, RFC 2104, cut to 16 bytes), and every
 //! packet is encrypted and authenticated with ChaCha20-Poly1305 (RFC 8439) under keys of its session and
-//! direction, which HKDF-SHA256 (RFC 5869) makes of the key and the randoms of both ends.
+//! direction, which HKDF-SHA256 (RFC 5869) makes of the key and the randoms of both ends. Where the ends
+//! also talk over a connection, that is encrypted in the same way, under keys of its own
+//! ([`drive::control`](crate::drive::control)).
 //!
-//! What that promises: nobody without the key reads or alters a session, opens one, or plays an old one
-//! again. What it does not: there is no forward secrecy, so who learns the key later can read what was
-//! recorded before; lengths, times and numbers of packets stay visible; and who is on the path can still
-//! drop or delay everything.
+//! What that promises: nobody without the key reads or alters a session or a conversation, opens one, or
+//! plays an old one again. What it does not: there is no forward secrecy, so who learns the key later can
+//! read what was recorded before; lengths, times and numbers of packets stay visible; all who have the key
+//! are the same to it; and who is on the path can still drop or delay everything.
 
 use std::fmt;
 
@@ -68,9 +70,18 @@ impl Key {
 
     /// The ciphers of a session: of what its client sends, and of what its server sends.
     pub(super) fn ciphers(&self, transcript: &Transcript) -> [Cipher; 2] {
-        let session = Hkdf::<Sha256>::new(Some(&transcript.to_bytes()), &self.secret);
-        [&b"framehawk-sim client"[..], b"framehawk-sim server"]
-            .map(|label| Cipher(ChaCha20Poly1305::new(&expand(&session, label).into())))
+        self.pair(&transcript.to_bytes(), [b"framehawk-sim client", b"framehawk-sim server"])
+    }
+
+    /// The ciphers of a conversation over a connection: of what its client says, and of what its server
+    /// says. `opening` is what both have said in the clear, and like that of no other conversation.
+    pub(crate) fn conversation(&self, opening: &[u8]) -> [Cipher; 2] {
+        self.pair(opening, [b"framehawk-sim control client", b"framehawk-sim control server"])
+    }
+
+    fn pair<const N: usize>(&self, salt: &[u8], labels: [&[u8; N]; 2]) -> [Cipher; 2] {
+        let extracted = Hkdf::<Sha256>::new(Some(salt), &self.secret);
+        labels.map(|label| Cipher(ChaCha20Poly1305::new(&expand(&extracted, label).into())))
     }
 
     fn over(&self, said: Option<&Transcript>, datagram: &[u8]) -> Hmac<Sha256> {
@@ -108,23 +119,23 @@ pub enum BadKey {
     },
 }
 
-/// Encrypts or decrypts the packets of one direction of one session.
+/// Encrypts or decrypts one direction of one session: packets, or portions of a conversation.
 #[derive(Debug)]
-pub(super) struct Cipher(ChaCha20Poly1305);
+pub(crate) struct Cipher(ChaCha20Poly1305);
 
 impl Cipher {
     /// Encrypts `body` in place and gives the tag of it and of `clear`, which stays as it is.
     ///
-    /// `number` is used for one packet only; for the same packet again the outcome is the same.
-    pub(super) fn seal(&self, number: u64, clear: &[u8], body: &mut [u8]) -> [u8; TAG_LEN] {
+    /// `number` is used for one packet or portion only; for the same packet again the outcome is the same.
+    pub(crate) fn seal(&self, number: u64, clear: &[u8], body: &mut [u8]) -> [u8; TAG_LEN] {
         (self.0.encrypt_inout_detached(&nonce(number), clear, body.into()))
-            .expect("a datagram is shorter than the 256 GiB that one nonce is good for")
+            .expect("a packet is shorter than the 256 GiB that one nonce is good for")
             .into()
     }
 
     /// Decrypts `body` in place; whether `tag` says that it and `clear` are as they were sealed. Where it
     /// does not, `body` is untouched.
-    pub(super) fn open(&self, number: u64, clear: &[u8], body: &mut [u8], tag: [u8; TAG_LEN]) -> bool {
+    pub(crate) fn open(&self, number: u64, clear: &[u8], body: &mut [u8], tag: [u8; TAG_LEN]) -> bool {
         let tag = Tag::from(tag);
         self.0.decrypt_inout_detached(&nonce(number), clear, body.into(), &tag).is_ok()
     }
@@ -149,11 +160,11 @@ fn nonce(number: u64) -> Nonce {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::session::setup::Introduction;
 
-    pub(in crate::session) fn key(of: u8) -> Key {
+    pub(crate) fn key(of: u8) -> Key {
         Key::new([of; 32])
     }
 
@@ -189,10 +200,12 @@ pub(super) mod tests {
         assert_ne!(&body, b"a picture of something");
         let [other_session, _] = key(1).ciphers(&transcript(3));
         let [other_key, _] = key(2).ciphers(&transcript(2));
+        let [conversation, _] = key(1).conversation(&transcript(2).to_bytes());
         for (cipher, number, clear) in [
             (&server, 7, &b"clear"[..]),
             (&other_session, 7, b"clear"),
             (&other_key, 7, b"clear"),
+            (&conversation, 7, b"clear"),
             (&client, 8, b"clear"),
             (&client, 7, b"cleaR"),
         ] {

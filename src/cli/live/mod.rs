@@ -181,7 +181,7 @@ impl Live {
         stage: &Arc<Stage>,
         done: &Receiver<()>,
     ) -> Result<(), Failure> {
-        // Between two machines there is nothing to see before a trial is over.
+        // Between two machines most there is to see comes when a trial is over.
         let visible = self.machines.connect.is_none();
         if self.format == Format::Table && visible && !self.no_tui && !self.quiet && terminal::is_at_hand() {
             let losses = scenario.path.down.loss.as_ref();
@@ -194,11 +194,25 @@ impl Live {
             let contenders = scenario.contenders.iter().map(|one| one.name.clone()).collect();
             let start = LiveStart::new(name(draft), &self.seeds(), scenario.duration, contenders);
             event(&LiveEvent::Start(start))?;
+            if !visible {
+                let _ = done.recv();
+                return Ok(());
+            }
             return board.every_second(done, |scene| event(&lines::event(scene)));
         }
-        if self.quiet || !visible {
+        if self.quiet {
             // It ends by the other end of the channel being dropped.
             let _ = done.recv();
+            return Ok(());
+        }
+        if !visible {
+            output::tell(
+                "what comes to this end; the figures of both ends come with the table, since telling them now \
+                 would load the network that is measured",
+            );
+            board.every_second_of_progress(done, |contender, seed, progress| {
+                output::tell(&lines::progress(contender, seed, progress, scenario.duration));
+            });
             return Ok(());
         }
         output::tell(&lines::heading());

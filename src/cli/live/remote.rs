@@ -1,7 +1,7 @@
 //! A scenario between two machines: `--listen` on the server's, `--connect` on the person's.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ pub(super) struct Machines {
     /// Plays the person: connects to the server's machine there
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["tcp", "spin"])]
     pub(super) connect: Option<String>,
-    /// Encrypts the sessions with the key in this file: 64 hexadecimal digits, the same on both machines
+    /// Encrypts all that the machines tell each other with the key in this file: 64 hexadecimal digits, the same on both machines
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }
@@ -48,11 +48,13 @@ impl Machines {
             stoppable.swap(false, Ordering::Relaxed) && commands.send(Command::Stop).is_ok()
         })?;
         output::tell(&format!("listening on {address}; Ctrl-C ends it"));
-        let tally = remote::serve(&terms, &reception, &to_obey, &mut |what| {
-            playing.store(!matches!(what, Told::TurnedAway(..)), Ordering::Relaxed);
+        let told: Arc<dyn Fn(Told) + Send + Sync> = Arc::new(move |what: Told| {
+            if matches!(what, Told::Greeted(_) | Told::Trial { .. }) {
+                playing.store(true, Ordering::Relaxed);
+            }
             output::tell(&what.to_string());
         });
-        let tally = tally.map_err(anyhow::Error::from)?;
+        let tally = remote::serve(&terms, reception, &to_obey, &told).map_err(anyhow::Error::from)?;
         output::tell(&format!("served: {tally}"));
         if tally.trials == 0 {
             return Err(anyhow!("no trial was played to its end").into());
@@ -86,7 +88,7 @@ impl Machines {
         let key = self.key()?;
         if key.is_none() && !address.is_loopback() {
             output::tell(
-                "warning: without --key-file anyone on the way can read and alter the sessions; \
+                "warning: without --key-file anyone on the way can read and alter all of it, and anyone at all can join in; \
                  `openssl rand -hex 32` makes a key",
             );
         }
@@ -95,11 +97,18 @@ impl Machines {
 
     fn key(&self) -> anyhow::Result<Option<Key>> {
         let Some(path) = &self.key_file else { return Ok(None) };
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut text = String::new();
+        // A key is far shorter than what is read of a file that is none.
+        File::open(path)
+            .and_then(|file| file.take(KEY_FILE_MAX).read_to_string(&mut text))
+            .with_context(|| format!("cannot read {}", path.display()))?;
         let key = Key::parse(&text).with_context(|| format!("{} has no key", path.display()))?;
         Ok(Some(key))
     }
 }
+
+/// The most that is read of a key file, in bytes.
+const KEY_FILE_MAX: u64 = 1 << 10;
 
 /// Why TCP contenders are left out.
 const NO_TCP: &str =
@@ -130,7 +139,7 @@ impl Guest {
     ) -> io::Result<Playing> {
         let client = Arc::clone(&self.0);
         Playing::in_thread(move |commands, tell| {
-            // One that failed has told why, and the next one finds the connection as it is.
+            // One that failed has told why, and the next ones say the same.
             let mut client = client.lock().unwrap_or_else(PoisonError::into_inner);
             if let Err(error) = client.play(contender, seed, &commands, &stopped, tell) {
                 tell(Message::Failed(error.to_string()));

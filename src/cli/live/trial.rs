@@ -26,7 +26,8 @@ pub(in crate::cli) struct Network {
     /// UDP on this machine's own ports
     #[arg(long, value_enum, default_value_t = Tcp::Kernel)]
     tcp: Tcp,
-    /// Waits for the last microseconds by spinning: less late, for up to a whole core a contender
+    /// Waits for the last microseconds by spinning: less late at the median, for up to a whole core a
+    /// contender; later at the worst where there are no such cores
     #[arg(long)]
     spin: bool,
 }

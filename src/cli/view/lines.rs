@@ -1,8 +1,10 @@
 //! A line for each contender and second, for where nobody sees a screen.
 
+use framehawk_sim::drive::message::Progress;
 use framehawk_sim::measure::Fate;
 use framehawk_sim::report::layout::Look;
 use framehawk_sim::report::live::{LiveContender, LiveEvent, LiveInterval};
+use framehawk_sim::time::Time;
 
 use super::notation::{clock, millis, none, percent, share_of_frames, shortened, sign, span};
 use super::{Scene, Shown, Status};
@@ -30,6 +32,17 @@ pub(in crate::cli) fn lines(scene: &Scene, look: Look) -> String {
     let running = scene.contenders.iter().filter(|one| one.status == Status::Running);
     let lines: Vec<String> = running.map(|one| line(&clock(scene.now), one, look)).collect();
     lines.join("\n")
+}
+
+/// What has come to this end of a trial on two machines until now; what is sent is sent for `duration`.
+pub(in crate::cli) fn progress(contender: &str, seed: u64, progress: &Progress, duration: Time) -> String {
+    let Progress { at, frames, lost, bytes } = progress;
+    let rate = *bytes as f64 * 8.0 / 1e6 / at.as_secs_f64().max(1e-3);
+    format!(
+        "{contender}, seed {seed}, {} of {}: {frames} frames whole, {lost} lost, {rate:.2} Mbit/s",
+        clock(*at),
+        clock(duration)
+    )
 }
 
 fn line(time: &str, shown: &Shown, look: Look) -> String {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use framehawk_sim::drive::clock::Clock;
-use framehawk_sim::drive::message::Message;
+use framehawk_sim::drive::message::{Message, Progress};
 use framehawk_sim::drive::timing::Timing;
 use framehawk_sim::measure::{Glance, Recent};
 use framehawk_sim::record::Sink;
@@ -44,6 +44,7 @@ struct Lane {
     recent: Recent,
     ports: Vec<u16>,
     timing: Option<Timing>,
+    progress: Option<Progress>,
     status: Status,
 }
 
@@ -97,6 +98,7 @@ impl<'a> Board<'a> {
                 recent: runner::recent(scenario, first),
                 ports: Vec::new(),
                 timing: None,
+                progress: None,
                 status: Status::Waiting,
             })
         };
@@ -167,6 +169,24 @@ impl<'a> Board<'a> {
         }
     }
 
+    /// Gives to `each`, every second until the other end of `done` is dropped, what has come to this end of
+    /// the trials that are running: the contender, the seed, and how far it is.
+    pub(super) fn every_second_of_progress(
+        &self,
+        done: &Receiver<()>,
+        mut each: impl FnMut(&str, u64, &Progress),
+    ) {
+        let second = std::time::Duration::from_nanos(SECOND.as_nanos());
+        while done.recv_timeout(second) == Err(RecvTimeoutError::Timeout) {
+            for (contender, lane) in self.scenario.contenders.iter().zip(&self.lanes) {
+                let lane = lock(lane);
+                if let Some(progress) = lane.progress.filter(|_| lane.status == Status::Running) {
+                    each(&contender.name, self.seed(lane.started.saturating_sub(1)), &progress);
+                }
+            }
+        }
+    }
+
     fn seed(&self, trial: usize) -> u64 {
         self.seeds.get(trial).copied().unwrap_or_default()
     }
@@ -186,10 +206,12 @@ impl Observer for Board<'_> {
                 lane.started += 1;
                 lane.clock = Some(Clock::start());
                 lane.ports.clone_from(ports);
+                lane.progress = None;
                 lane.status = Status::Running;
             }
             Message::Record(record) => lane.recent.record(record),
             Message::Timing(timing) => lane.timing = Some(*timing),
+            Message::Progress(progress) => lane.progress = Some(*progress),
             Message::Tcp(_) | Message::Note(_) | Message::Clock(_) => {}
             Message::Closed { .. } => lane.status = Status::Over,
             Message::Failed(why) => lane.status = Status::Failed(why.clone()),

@@ -2,10 +2,12 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
+use super::retry::TRIES;
 use super::*;
 use crate::endpoint::Wire;
 use crate::fec::{Repair, RepairHeader};
 use crate::session::key::tests::key;
+use crate::time::Duration;
 use crate::transport::packet::{Body, Header};
 
 const CLIENT: SocketAddr = address(1);
@@ -17,7 +19,7 @@ const fn address(host: u8) -> SocketAddr {
 }
 
 fn config(of: Option<u8>) -> DoorConfig {
-    DoorConfig { datagram: 1200, key: of.map(key), clock: false }
+    DoorConfig { datagram: 1200, key: of.map(key), clock: false, only: None }
 }
 
 fn server(of: Option<u8>) -> Door {
@@ -274,6 +276,19 @@ fn a_welcome_is_good_at_the_address_only_that_asked_for_it() {
     assert_eq!((server.state(), server.refused().of(Reason::Identity)), (State::Waiting, 1));
     server.admit(Time::ZERO, CLIENT, confirm);
     assert_eq!(server.state(), open(CLIENT));
+}
+
+#[test]
+fn a_door_for_one_host_answers_no_other() {
+    let only = Some(CLIENT.ip());
+    let mut server = Door::server(DoorConfig { only, ..config(None) }, [1; 32]);
+    let mut stranger = Door::client(config(None), [3; 32], SERVER);
+    for (_, hello) in said(&mut stranger, Time::ZERO) {
+        server.admit(Time::ZERO, STRANGER, hello);
+    }
+    assert!(said(&mut server, Time::ZERO).is_empty());
+    assert_eq!(server.refused().of(Reason::Elsewhere), 1);
+    shake_hands_once(&mut client(None), &mut server);
 }
 
 #[test]

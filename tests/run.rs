@@ -380,7 +380,7 @@ fn an_interrupted_run_keeps_the_seeds_that_are_complete() {
             assert_eq!(contender["per_seed"].as_array().unwrap().len(), seeds);
         }
         let said = String::from_utf8(run.stderr).unwrap();
-        assert!(said.contains("Interrupted: only"), "{said}");
+        assert!(said.contains("Interrupted: not all of the run"), "{said}");
         if format == "table" {
             let table = String::from_utf8(run.stdout).unwrap();
             assert!(table.lines().next().unwrap().contains("incomplete"), "{table}");

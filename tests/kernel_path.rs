@@ -66,6 +66,79 @@ fn a_round_trip_takes_both_delays_and_never_less() {
     assert!(best < 80.0, "{round_trips:?}");
 }
 
+/// A link that takes no time, and so hands packets over as they were sent.
+const IN_NO_TIME: &str = "duration = \"8s\"\n\
+[traffic.down.screen]\nconstant = { rate = \"50Hz\", size = \"5kB\", dependency = \"independent\" }\n\
+deadline = \"100ms\"\n[path.down]\ndelay = \"0ms\"\n[path.up]\ndelay = \"0ms\"\n\
+[contender.it]\ntcp = { congestion = \"cubic\" }\n";
+
+/// Runs a program of Python at each end of such a link, and returns what the person's says, and the link.
+fn between(server: &str, client: &str, sets: &[&str]) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scenario.toml");
+    fs::write(&path, IN_NO_TIME).unwrap();
+    let mut command = fhsim();
+    command.arg("link").arg(&path).args(sets.iter().flat_map(|set| ["--set", set]));
+    command.args(["--server", &format!("exec python3 -c \"{server}\""), "--", "python3", "-c", client]);
+    let output = run(&mut command);
+    (String::from_utf8_lossy(&output.stdout).trim().to_owned(), stderr(&output))
+}
+
+/// Sends 20 MB over TCP to who asks, in a pattern without a period that fits packets; and checks them, and says
+/// how many packets the kernel received for it.
+const SEND: &str = "import socket\n\
+pattern = bytes(i * i % 251 for i in range(65537))\n\
+s = socket.socket(); s.bind(('0.0.0.0', 7)); s.listen(); c, _ = s.accept()\n\
+c.sendall((pattern * 306)[:20000000]); c.close()\n";
+const CHECK: &str = "import os, socket\n\
+pattern = bytes(i * i % 251 for i in range(65537))\n\
+c = socket.create_connection((os.environ['FHSIM_PEER'], 7))\n\
+got = b''.join(iter(lambda: c.recv(1 << 20), b''))\n\
+names, values = [line.split() for line in open('/proc/net/snmp') if line.startswith('Tcp:')]\n\
+print(got == (pattern * 306)[:20000000], dict(zip(names, values))['InSegs'])\n";
+
+#[test]
+fn segments_cross_the_link_one_by_one_and_arrive_joined_where_it_takes_no_time() {
+    if !is_to_be_had() || !has_python() {
+        return;
+    }
+    for (delay, loss) in [("0ms", "0%"), ("0ms", "1%"), ("1ms", "0%")] {
+        let sets = [format!("path.down.delay={delay}"), format!("path.down.loss.iid.rate={loss}")];
+        let (answer, link) = between(SEND, CHECK, &sets.each_ref().map(String::as_str));
+        let Some(received) = answer.strip_prefix("True ") else { panic!("{answer} {link}") };
+        let mut words = link.split_once("link down: ").unwrap().1.split(' ');
+        let packets: f64 = words.next().unwrap().parse().unwrap();
+        let bytes: f64 = words.nth(1).unwrap().parse().unwrap();
+        // The stream in packets of the MTU of 1500 bytes, less two headers, at most.
+        assert!(packets >= 20e6 / 1460.0 && bytes / packets <= 1500.0, "{link}");
+        assert_eq!(link.contains(" lost ("), loss == "1%", "{link}");
+        // A sender leaves far more segments to the device at a time, also where some are lost.
+        let joined = packets / received.parse::<f64>().unwrap();
+        assert_eq!(joined > 2.0, delay == "0ms", "{joined} packets in one: {link}");
+    }
+}
+
+/// Sends trains of datagrams that the kernel cuts (UDP_SEGMENT) to a server that answers with their lengths.
+const LENGTHS: &str = "import socket\n\
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('0.0.0.0', 7))\n\
+while True:\n    data, peer = s.recvfrom(65535); s.sendto(b'%d %d' % (len(data), data[0]), peer)\n";
+const TRAIN: &str = "import os, socket\n\
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(2); s.connect((os.environ['FHSIM_PEER'], 7))\n\
+s.setsockopt(17, 103, 1000); s.send(b''.join(bytes([i]) * 1000 for i in range(20)) + bytes([20]) * 300)\n\
+print(*sorted((s.recv(100) for i in range(21)), key=lambda answer: int(answer.split()[1])), sep=';')\n";
+
+#[test]
+fn a_train_of_datagrams_arrives_as_datagrams() {
+    if !is_to_be_had() || !has_python() {
+        return;
+    }
+    let (answer, link) = between(LENGTHS, TRAIN, &[]);
+    let mut expected: Vec<_> = (0..20).map(|number| format!("b'1000 {number}'")).collect();
+    expected.push("b'300 20'".to_owned());
+    assert_eq!(answer, expected.join(";"), "{link}");
+    assert!(link.contains("link up: 21 packets, 20888 bytes"), "{link}");
+}
+
 #[test]
 fn a_link_that_loses_everything_lets_nothing_through() {
     if !is_to_be_had() {

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | [`namespace`] | makes the two namespaces, with `netlink` and without any program |
 //! | `tun` | reads and writes packets |
-//! | `offload` | cuts what the kernel hands over uncut into packets |
+//! | `offload` | cuts large packets of the kernel into those that fit the MTU, and joins these again |
 //! | [`relay`] | carries them over the [links](super::Links), never early |
 //! | [`wait`] | sleeps until something is due or comes |
 //! | [`tcp`] | the kernel's TCP as a contender |

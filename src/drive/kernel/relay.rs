@@ -3,13 +3,12 @@
 //! A packet enters its link when it has been read, so never before it was sent; and it is written when
 //! the clock has reached the time at which the link delivers it, so never early.
 
-use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use bytes::BytesMut;
 
-use super::offload::{self, Pool};
+use super::offload::{self, Pool, Train};
 use super::packet::{self, IpPacket};
 use super::tun::Tun;
 use crate::drive::clock::Clock;
@@ -64,25 +63,34 @@ pub struct Relay<W> {
     strays: Strays,
     scratch: Box<[u8]>,
     pool: Pool,
-    /// What was read and has not been taken, of each direction: a large packet is cut into many.
-    cut: [(Time, VecDeque<BytesMut>); 2],
+    /// What arrives and has not been handed over.
+    train: Train,
+    /// When packets last entered the link of each direction.
+    entered: [Time; 2],
 }
 
-/// A packet that was read and has not entered its link.
+/// Packets that were read together and have not entered their link.
 #[derive(Debug)]
 pub struct Incoming {
-    /// When it was read.
+    /// When they were read.
     pub at: Time,
     direction: Direction,
-    bytes: BytesMut,
+    packets: Vec<BytesMut>,
+}
+
+impl Incoming {
+    /// How many packets they are.
+    pub const fn count(&self) -> usize {
+        self.packets.len()
+    }
 }
 
 impl<W: Watch> Relay<W> {
     /// A relay between the devices of [`Namespaces::make`](super::Namespaces::make).
     pub fn new(tuns: [Tun; 2], links: Links<IpPacket>, watch: W) -> Self {
         let scratch = vec![0; PACKET_MAX].into_boxed_slice();
-        let cut = Default::default();
-        Self { tuns, links, watch, strays: Strays::default(), scratch, pool: Pool::default(), cut }
+        let (strays, pool, train, entered) = Default::default();
+        Self { tuns, links, watch, strays, scratch, pool, train, entered }
     }
 
     /// Takes everything that can be read, up to a bound, and hands over everything that is due; each
@@ -92,8 +100,11 @@ impl<W: Watch> Relay<W> {
     /// Where a device cannot be read any more.
     pub fn work(&mut self, clock: &Clock, lateness: &mut Lateness, sink: &mut dyn Sink) -> io::Result<()> {
         for direction in Direction::BOTH {
-            for _ in 0..BATCH {
-                let Some(incoming) = self.read(direction, clock)? else { break };
+            let mut taken = 0;
+            while taken < BATCH
+                && let Some(incoming) = self.read(direction, clock)?
+            {
+                taken += incoming.count();
                 self.deliver(incoming.at, clock, lateness, sink);
                 self.admit(incoming, sink);
             }
@@ -102,67 +113,88 @@ impl<W: Watch> Relay<W> {
         Ok(())
     }
 
-    /// Reads the next packet that travels in `direction`; none where there is none. Before it is
-    /// [admitted](Relay::admit), everything that is due by then should be done.
+    /// Reads what travels in `direction`: the next packet, or those that a large one stands for; none where
+    /// there is none. Before they are [admitted](Relay::admit), everything that is due by then should be done.
     ///
     /// # Errors
     /// Where the device cannot be read any more.
     pub fn read(&mut self, direction: Direction, clock: &Clock) -> io::Result<Option<Incoming>> {
-        let place = direction as usize;
         loop {
-            let (at, cut) = &mut self.cut[place];
-            if let Some(bytes) = cut.pop_front() {
-                return Ok(Some(Incoming { at: *at, direction, bytes }));
-            }
-            let Some(length) = self.tuns[place].read(&mut self.scratch)? else { return Ok(None) };
-            *at = clock.now();
+            let Some(length) = self.tuns[direction as usize].read(&mut self.scratch)? else {
+                return Ok(None);
+            };
+            let at = clock.now();
             let read = &self.scratch[..length];
-            if !packet::is_ipv4(packet::ip(read)) || offload::cut(read, &mut self.pool, cut).is_err() {
-                self.strays.ignored += 1;
+            match offload::cut(read, &mut self.pool) {
+                Ok(packets) if packet::is_ipv4(packet::ip(read)) => {
+                    return Ok(Some(Incoming { at, direction, packets }));
+                }
+                _ => self.strays.ignored += 1,
             }
         }
     }
 
-    /// Puts a packet on its link, or does with it what the watch says.
+    /// Puts packets on their link, or does with each what the watch says.
     pub fn admit(&mut self, incoming: Incoming, sink: &mut dyn Sink) {
-        let Incoming { at, direction, bytes } = incoming;
-        match self.watch.see(at, direction, packet::ip(&bytes), sink) {
-            Seen::Impair { flow, class, payload } => {
-                let ecn = packet::ecn(packet::ip(&bytes));
-                let packet = IpPacket::new(bytes, class, payload);
-                self.links.get(direction).send(at, flow, Transmit { packet, ecn }, sink);
+        let Incoming { at, direction, packets } = incoming;
+        self.entered[direction as usize] = at;
+        for bytes in packets {
+            match self.watch.see(at, direction, packet::ip(&bytes), sink) {
+                Seen::Impair { flow, class, payload } => {
+                    let ecn = packet::ecn(packet::ip(&bytes));
+                    let packet = IpPacket::new(bytes, class, payload);
+                    self.links.get(direction).send(at, flow, Transmit { packet, ecn }, sink);
+                }
+                Seen::Pass => {
+                    let written = self.tuns[direction.reverse() as usize].write(&[IoSlice::new(&bytes)]);
+                    self.strays.refused += u64::from(written.is_err());
+                }
+                Seen::Ignore => self.strays.ignored += 1,
             }
-            Seen::Pass => self.write(direction, &bytes),
-            Seen::Ignore => self.strays.ignored += 1,
         }
     }
 
     /// Hands over what is due until `until`, which must not lie ahead of the clock.
+    ///
+    /// What crossed its link in no time is joined again. Where a link takes time nothing is: a receiver
+    /// acknowledges a large packet once, and with few packets under way the sender then misses the
+    /// acknowledgments. (Measured: at 2 % loss and 25 ms each way CUBIC loses 2 % of its goodput, Reno 4 %.)
     pub fn deliver(&mut self, until: Time, clock: &Clock, lateness: &mut Lateness, sink: &mut dyn Sink) {
         while let Some((due, direction)) = self.links.next()
             && due <= until
         {
+            let at_once = due == self.entered[direction as usize];
             while let Some((_, arrival)) = self.links.poll(due, direction, sink) {
                 let mut packet = arrival.packet;
                 packet.mark(arrival.ecn);
                 lateness.note(due, clock.now());
-                self.write(direction, packet.with_header());
+                if let Err(next) = self.train.couple(packet) {
+                    self.hand_over(direction);
+                    self.train.couple(next).expect("the first is always taken");
+                }
+                if !at_once {
+                    self.hand_over(direction);
+                }
             }
+            self.hand_over(direction);
         }
     }
 
-    /// Hands the kernel a packet that travelled in `direction`, with the kernel's header in front.
-    fn write(&mut self, direction: Direction, packet: &[u8]) {
-        if self.tuns[direction.reverse() as usize].write(packet).is_err() {
-            self.strays.refused += 1;
+    /// Hands the kernel what has arrived in `direction`.
+    fn hand_over(&mut self, direction: Direction) {
+        let tun = &mut self.tuns[direction.reverse() as usize];
+        if self.train.count() > 1 && tun.write(&self.train.joined()).is_ok() {
+            self.train.clear();
+        }
+        // What cannot be joined, or not for this kernel: Linux takes trains of datagrams since 6.2.
+        for packet in self.train.drain() {
+            self.strays.refused += u64::from(tun.write(&[IoSlice::new(packet.with_header())]).is_err());
         }
     }
 
-    /// When there is something to do even if the devices have nothing to read: to [deliver](Self::deliver)
-    /// a packet, or at once, where [`Relay::read`] has more of a large packet.
+    /// When there is something to [deliver](Self::deliver), even if the devices have nothing to read.
     pub fn next_at(&self) -> Option<Time> {
-        let cut = self.cut.each_ref().map(|(at, cut)| (!cut.is_empty()).then_some(*at));
-        Time::earliest([self.links.next().map(|(at, _)| at), cut[0], cut[1]])
+        self.links.next().map(|(at, _)| at)
     }
 
     /// What to wait for: readable when [`Relay::read`] has something to do, down first.
@@ -190,8 +222,8 @@ impl<W: Watch> Relay<W> {
     }
 }
 
-/// How many packets are read from one device before the other one's turn.
-const BATCH: usize = 64;
+/// After how many packets from one device it is the other one's turn.
+pub(super) const BATCH: usize = 64;
 
 /// The largest IP packet there is, and the kernel's header.
 const PACKET_MAX: usize = 65_535 + offload::HEADER;

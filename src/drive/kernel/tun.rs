@@ -2,7 +2,7 @@
 //! received.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -50,13 +50,13 @@ impl Tun {
         }
     }
 
-    /// Hands the kernel a packet as received, behind the same header.
+    /// Hands the kernel a packet as received, behind the same header. It may come in pieces.
     ///
     /// # Errors
-    /// What write(2) says; the packet is lost then.
-    pub fn write(&mut self, packet: &[u8]) -> io::Result<()> {
+    /// What writev(2) says; the packet is lost then.
+    pub fn write(&mut self, packet: &[IoSlice<'_>]) -> io::Result<()> {
         loop {
-            match self.device.write(packet) {
+            match self.device.write_vectored(packet) {
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

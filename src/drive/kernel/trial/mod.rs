@@ -19,7 +19,7 @@ use self::sockets::Sockets;
 pub use self::sockets::{Carrier, SetUpError, UdpEnds};
 use self::watch::TrialWatch;
 use super::namespace::{Namespaces, Side, Unavailable};
-use super::relay::Relay;
+use super::relay::{BATCH, Relay};
 use super::sys;
 use super::tun::Tun;
 use super::wait::{Patience, Waiter};
@@ -138,8 +138,6 @@ impl Player {
     const TIMING_EVERY: Duration = Duration::from_millis(500);
     /// How long commands wait at most.
     const COMMANDS_EVERY: Duration = Duration::from_millis(50);
-    /// Packets read from one device before the other one's turn.
-    const BATCH: usize = 64;
 
     /// Lets the ends over UDP find each other, while the path does nothing to packets.
     fn introduce(&mut self) -> Result<(), TrialError> {
@@ -201,11 +199,12 @@ impl Player {
     fn turn(&mut self, end: Time, sink: &mut dyn Sink) -> Result<(), TrialError> {
         self.do_due(self.clock.now().min(end), sink);
         for direction in Direction::BOTH {
-            for _ in 0..Self::BATCH {
-                let Some(incoming) = self.relay.read(direction, &self.clock)? else { break };
-                if incoming.at > end {
-                    break;
-                }
+            let mut taken = 0;
+            while taken < BATCH
+                && let Some(incoming) = self.relay.read(direction, &self.clock)?
+                && incoming.at <= end
+            {
+                taken += incoming.count();
                 self.do_due(incoming.at, sink);
                 self.relay.admit(incoming, sink);
             }

@@ -19,6 +19,7 @@ use crate::units::{Bitrate, ByteSize};
 
 mod code;
 mod path;
+mod queue;
 
 /// Everything that is wrong with a scenario of the right shape.
 pub(super) fn check(file: &ScenarioFile, sources: &Sources) -> Vec<Problem> {

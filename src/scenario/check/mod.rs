@@ -210,6 +210,10 @@ impl Checker<'_> {
                 self.problems.push(problem.label("belongs to `rate = \"fixed\"`"));
             }
         }
+        if udp.ecn.value && udp.rate != RateControl::Delay {
+            let problem = Problem::at(udp.ecn.span(), "nothing would answer the marks");
+            self.problems.push(problem.label("belongs to `rate = \"delay\"`"));
+        }
         self.fec(&udp.fec);
     }
 

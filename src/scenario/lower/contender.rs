@@ -57,6 +57,7 @@ impl Lower<'_> {
             mtu: self.file.path.mtu.value as u16,
             stale: stale(tcp.stale),
             not_sent_low: tcp.notsent_lowat.value,
+            ecn: tcp.ecn,
             ..tcp::Config::default()
         }
     }
@@ -84,6 +85,7 @@ impl Lower<'_> {
                 packets: udp.reordering.value,
                 ..transport::Config::default().tolerance
             },
+            ecn: udp.ecn.value,
             ..transport::Config::default()
         };
         Protocol::Udp { down: config(pace.down), up: config(pace.up), scheme: self.scheme(&udp.fec) }

@@ -12,6 +12,9 @@
 //! | down | C × 0.75 | q ≤ T/4, or [`DOWN_ROUNDS`] rounds |
 //! | cruise | C; less where q > T | [`CRUISE_ROUNDS`] rounds |
 //!
+//! A mark of congestion (ECN-CE) takes C to [`MARKED_SHARE`] of itself, once a round trip, as SCReAM
+//! answers it (RFC 8298 §4.1.2.1).
+//!
 //! Where q > 2T for two rounds, C becomes what arrived in the last one. Where it stands for two round
 //! trips without any trains, C becomes 0.85 of what was sent meanwhile (GCC's decrease).
 //!
@@ -80,6 +83,8 @@ pub(super) struct Delay {
     severe: u32,
     standing: Option<Standing>,
     losses: LossTest,
+    /// When the last mark of congestion was answered.
+    marked_at: Option<Time>,
 }
 
 /// A queue of more than twice the target that does not go away.
@@ -135,6 +140,7 @@ impl Delay {
             severe: 0,
             standing: None,
             losses: LossTest::default(),
+            marked_at: None,
         }
     }
 
@@ -240,6 +246,13 @@ impl Controller for Delay {
         let queue = sample.queue.as_secs_f64();
         if let Some(loss) = self.losses.heavy(sample) {
             self.forget(self.capacity() * (1.0 - loss / 2.0));
+            self.phase = Phase::Cruise { left: CRUISE_ROUNDS };
+            self.set_rate(queue, self.target.now);
+        }
+        let answered = self.marked_at.is_some_and(|at| sample.now.since(at) < sample.round_trip);
+        if sample.marked > 0 && !answered {
+            self.marked_at = Some(sample.now);
+            self.forget(self.capacity() * MARKED_SHARE);
             self.phase = Phase::Cruise { left: CRUISE_ROUNDS };
             self.set_rate(queue, self.target.now);
         }
@@ -380,6 +393,9 @@ const STANDING_SAMPLES: u32 = 4;
 
 /// The share of what was sent that is sent after a queue has stood (GCC's decrease).
 const STANDING_SHARE: f64 = 0.85;
+
+/// What is left of the capacity known after a mark of congestion (SCReAM's BETA_ECN).
+const MARKED_SHARE: f64 = 0.9;
 
 /// The shortest round: shorter trains tell more of jitter than of the path.
 const ROUND_MIN: Duration = Duration::from_millis(20);

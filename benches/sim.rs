@@ -133,6 +133,7 @@ impl Case {
             display: Duration::from_nanos(16_666_667),
             sessions: 1,
             capacity: None,
+            neighbours: Vec::new(),
         };
         let link = |way| Link::new(&self.path, way, seed);
         let simulation = Simulation::new([session], link(down), link(up));

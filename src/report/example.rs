@@ -1,8 +1,8 @@
 //! A small made-up outcome that the tests of the reports share.
 
 use super::json::Report;
-use crate::measure::{METRICS, Metrics, Value};
-use crate::runner::{ContenderOutcome, Difference, Outcome, Summary};
+use crate::measure::{GroupShare, METRICS, Metrics, Value};
+use crate::runner::{ContenderOutcome, Difference, NeighbourOutcome, Outcome, Reference, Summary};
 use crate::scenario::source::Sources;
 use crate::scenario::{self, Draft, built_in};
 
@@ -28,15 +28,42 @@ pub(super) fn draft() -> Draft {
     scenario::parse(Sources::built_in(lan.name, lan.text), &[]).unwrap()
 }
 
-/// The report of it.
-pub(super) fn report() -> Report {
+/// The same outcome beside three downloads, which the second contender starves.
+pub(super) fn crowded() -> Outcome {
+    let mut outcome = outcome();
+    for (contender, mbps) in outcome.contenders.iter_mut().zip([6.0, 1.0, 5.5]) {
+        let goodput_bps = mbps * 1e6;
+        let share = |scale: f64| GroupShare {
+            goodput_bps: Value::Number(goodput_bps * scale),
+            jain_index: Value::Number(0.9),
+        };
+        contender.per_seed[0].add_neighbours(share(0.9));
+        contender.per_seed[1].add_neighbours(share(1.1));
+        let summary = |key, mean: f64| Summary {
+            key,
+            mean: Value::Number(mean),
+            interval: Some((mean * 0.9, mean * 1.1)),
+        };
+        let reference = Reference { contender: "tcp-cubic".to_owned(), goodput_bps: 6e6 };
+        contender.neighbours = vec![NeighbourOutcome {
+            name: "download".to_owned(),
+            transport: "TCP cubic".to_owned(),
+            count: 3,
+            goodput: summary("goodput_bps", goodput_bps),
+            jain_index: summary("jain_index", 0.9),
+            starved: (mbps < 3.0).then_some(reference),
+        }];
+    }
+    outcome
+}
+
+/// The report of an outcome.
+pub(super) fn report(outcome: &Outcome) -> Report {
     let draft = draft();
-    let outcome = outcome();
     let rules = scenario::rules(&draft.file);
-    let expectations: Vec<_> =
-        rules.into_iter().map(|rule| (rule.clone(), rule.evaluate(&outcome))).collect();
-    let verdict = super::verdict::sentences(&outcome);
-    Report::new(&draft, &[], "fhsim run lan-clean".to_owned(), &outcome, &expectations, verdict)
+    let expectations: Vec<_> = rules.into_iter().map(|rule| (rule.clone(), rule.evaluate(outcome))).collect();
+    let verdict = super::verdict::sentences(outcome);
+    Report::new(&draft, &[], "fhsim run lan-clean".to_owned(), outcome, &expectations, verdict)
 }
 
 /// A value for each metric: these for the first ones that a table shows, and 12.5 for the others.
@@ -71,5 +98,6 @@ fn contender(
             })
             .collect(),
         differences: Vec::new(),
+        neighbours: Vec::new(),
     }
 }

@@ -265,7 +265,10 @@ mod tests {
                     LiveContender::new("tcp", &Glance::default()),
                 ],
             }),
-            LiveEvent::End(Box::new(LiveEnd { result: example::report(), timing: vec![timing.into()] })),
+            LiveEvent::End(Box::new(LiveEnd {
+                result: example::report(&example::outcome()),
+                timing: vec![timing.into()],
+            })),
         ]
     }
 

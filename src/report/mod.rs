@@ -8,5 +8,6 @@ mod example;
 pub mod json;
 pub mod layout;
 pub mod live;
+mod sharing;
 pub mod table;
 pub mod verdict;

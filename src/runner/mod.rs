@@ -11,6 +11,7 @@ mod merge;
 mod outcome;
 pub mod realtime;
 pub mod remote;
+mod sharing;
 mod trial;
 
 use std::num::NonZeroUsize;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 pub use self::outcome::{ContenderOutcome, Difference, Outcome, Summary};
+pub use self::sharing::{NeighbourOutcome, Reference};
 use crate::ledger::Imbalance;
 use crate::measure::{Metrics, Recent};
 use crate::record::Sink;

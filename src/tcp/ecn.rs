@@ -90,7 +90,8 @@ mod tests {
 
     /// A download on which the segments of these numbers are marked, where they may be.
     fn download(config: &Config, marked: fn(usize) -> bool) -> Pair {
-        let mut pair = Pair { marked, ..Pair::new(config, |_| false) };
+        let mut pair = Pair::new(config, |_| false);
+        pair.marked = marked;
         pair.offer(0, 3_000_000, Time::NEVER);
         pair.run_until(Time::from_secs(20));
         pair

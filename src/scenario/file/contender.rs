@@ -53,7 +53,7 @@ pub struct Tcp {
     pub notsent_lowat: At<ByteSize>,
     /// Whether it takes part in explicit congestion notification (RFC 3168), so that queues with `ecn`
     /// mark its segments and do not drop them. Default `false`: Linux agrees when it is asked, but does
-    /// not ask (`tcp_ecn = 2`).
+    /// not ask (`tcp_ecn = 2`). On the kernel path all connections of a trial ask where one of them does.
     pub ecn: bool,
 }
 

@@ -12,8 +12,8 @@
 //! | down | C × 0.75 | q ≤ T/4, or [`DOWN_ROUNDS`] rounds |
 //! | cruise | C; less where q > T | [`CRUISE_ROUNDS`] rounds |
 //!
-//! A mark of congestion (ECN-CE) takes C to [`MARKED_SHARE`] of itself, once a round trip, as SCReAM
-//! answers it (RFC 8298 §4.1.2.1).
+//! A mark of congestion (ECN-CE) says what q > T/2 says, before the queue is that long: it ends a search, and
+//! the rate goes down.
 //!
 //! Where q > 2T for two rounds, C becomes what arrived in the last one. Where it stands for two round
 //! trips without any trains, C becomes 0.85 of what was sent meanwhile (GCC's decrease).
@@ -29,6 +29,7 @@
 //! | delivery rate | BBR: what is acknowledged per time | the dispersion of trains, which losses do not change |
 //! | queue | BBR: a window of two bandwidth-delay products | a target for the queueing delay |
 //! | losses | SCReAM: each one halves; GCC: 10 % reduce | radio links lose 5 to 20 % without a queue, so only heavy losses count, and they count only if a lower rate makes them fewer |
+//! | marks | SCReAM: the window falls to 0.9 of itself, once a round trip | the rate falls to [`DOWN`] of C, once a round, until the queue is gone; C is measured, and stays |
 //! | a queue that others fill | SCReAM, GCC raise their target | the target follows it slowly, see [`Target`] |
 
 use std::collections::VecDeque;
@@ -83,8 +84,6 @@ pub(super) struct Delay {
     severe: u32,
     standing: Option<Standing>,
     losses: LossTest,
-    /// When the last mark of congestion was answered.
-    marked_at: Option<Time>,
 }
 
 /// A queue of more than twice the target that does not go away.
@@ -140,7 +139,6 @@ impl Delay {
             severe: 0,
             standing: None,
             losses: LossTest::default(),
-            marked_at: None,
         }
     }
 
@@ -249,11 +247,8 @@ impl Controller for Delay {
             self.phase = Phase::Cruise { left: CRUISE_ROUNDS };
             self.set_rate(queue, self.target.now);
         }
-        let answered = self.marked_at.is_some_and(|at| sample.now.since(at) < sample.round_trip);
-        if sample.marked > 0 && !answered {
-            self.marked_at = Some(sample.now);
-            self.forget(self.capacity() * MARKED_SHARE);
-            self.phase = Phase::Cruise { left: CRUISE_ROUNDS };
+        if sample.marked > 0 && !matches!(self.phase, Phase::Down { .. }) {
+            self.phase = Phase::Down { left: DOWN_ROUNDS };
             self.set_rate(queue, self.target.now);
         }
         self.target.adapt(sample.now, queue, self.limits.target.as_secs_f64());
@@ -393,9 +388,6 @@ const STANDING_SAMPLES: u32 = 4;
 
 /// The share of what was sent that is sent after a queue has stood (GCC's decrease).
 const STANDING_SHARE: f64 = 0.85;
-
-/// What is left of the capacity known after a mark of congestion (SCReAM's BETA_ECN).
-const MARKED_SHARE: f64 = 0.9;
 
 /// The shortest round: shorter trains tell more of jitter than of the path.
 const ROUND_MIN: Duration = Duration::from_millis(20);

@@ -83,7 +83,7 @@ impl<P> FqCodel<P> {
     fn place(&mut self, flow: Flow) -> usize {
         let (secret, queues) = (self.secret, self.queues.len() as u128);
         let hash = |flow: Flow| u128::from(secret.word(flow.0.into()));
-        *self.places.entry(flow, |flow| (hash(flow) * queues >> 64) as usize)
+        *self.places.entry(flow, |flow| ((hash(flow) * queues) >> 64) as usize)
     }
 
     /// Drops half of what waits in the longest queue, from its head (section 4.1.3).

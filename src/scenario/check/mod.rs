@@ -453,6 +453,26 @@ mod tests {
                 "a queue that holds nothing drops everything: must be above 0",
             ),
             (
+                &["path.down.bottleneck={ rate = \"1Mbit/s\", queue.codel.target = \"100ms\" }"],
+                "the target is not below the interval: the target is 100 ms, the interval 100 ms",
+            ),
+            (
+                &["path.down.bottleneck={ rate = \"1Mbit/s\", queue.pie.tupdate = \"0ms\" }"],
+                "0ms is out of range: must be from 1ms to 10s",
+            ),
+            (
+                &["path.down.bottleneck={ rate = \"1Mbit/s\", queue.fq-codel.flows = 0 }"],
+                "0 is out of range: must be from 1 to 65536",
+            ),
+            (
+                &["path.down.bottleneck={ rate = \"1Mbit/s\", queue.red = {} }"],
+                "unknown choice `red`: known are droptail, codel, pie, fq-codel",
+            ),
+            (
+                &["contender.udp.udp.ecn=true"],
+                "nothing would answer the marks: belongs to `rate = \"delay\"`",
+            ),
+            (
                 &["path.down.outage={ at = [\"1s\", \"2s\"], for = \"2s\" }"],
                 "the times must rise: begins before the one at 1 s is over",
             ),

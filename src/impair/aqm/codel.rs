@@ -4,7 +4,7 @@
 //!
 //! | | RFC 8289 | Linux | here |
 //! | --- | --- | --- | --- |
-//! | congestion marks instead of drops | allowed (section 5.6) | with `ecn` | as Linux: one mark or drop each time |
+//! | congestion marks instead of drops | allowed | with `ecn` | as Linux: one mark or drop each time |
 //! | 1/√count | exact | Newton's iteration | exact |
 //! | the last packet is spared | of up to one MTU | of up to an MTU and the Ethernet header | of up to one MTU |
 //! | a full queue | not said | drops what comes | drops what comes |
@@ -76,7 +76,7 @@ impl Law {
         Self { target, interval, ecn, spared_bytes: mtu as u64 }
     }
 
-    /// When the next drop is due after one at `last` (section 5.3).
+    /// When the next drop is due after one at `last` (section 5.6, `control_law`).
     fn next(&self, last: Time, count: u32) -> Time {
         last + self.interval.mul_f64(1.0 / libm::sqrt(f64::from(count.max(1))))
     }
@@ -87,7 +87,7 @@ impl Law {
     }
 }
 
-/// The state of the control law of one queue (section 5.4).
+/// The state of the control law of one queue (section 5.2).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Control {
     /// From when on packets may be dropped, if the wait stays above the target until then.

@@ -79,14 +79,14 @@ impl<P> FqCodel<P> {
         }
     }
 
-    /// The place of a flow's queue (section 4.1.1).
+    /// The place of a flow's queue (section 4.1).
     fn place(&mut self, flow: Flow) -> usize {
         let (secret, queues) = (self.secret, self.queues.len() as u128);
         let hash = |flow: Flow| u128::from(secret.word(flow.0.into()));
         *self.places.entry(flow, |flow| ((hash(flow) * queues) >> 64) as usize)
     }
 
-    /// Drops half of what waits in the longest queue, from its head (section 4.1.3).
+    /// Drops half of what waits in the longest queue, from its head (section 4.1).
     fn drop_from_longest(&mut self, drops: &mut Drops<P>) {
         let longest = self.queues.iter_mut().rev().max_by_key(|queue| queue.fifo.bytes);
         let Some(queue) = longest else { return };

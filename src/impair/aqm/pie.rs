@@ -23,7 +23,7 @@ use super::{Discipline, Drops, Fifo, mark};
 
 /// How long a burst passes untouched after the queue has been short (MAX_BURST, section 4.4).
 const BURST: Duration = Duration::from_millis(150);
-/// A wait this long raises the probability faster (section 5.2 and appendix A).
+/// A wait longer than this raises the probability faster (appendices A and B).
 const LONG_WAIT: Duration = Duration::from_millis(250);
 /// The most that the probability rises in one update, where it is at least a tenth; and what a long wait
 /// adds.

@@ -466,7 +466,7 @@ mod tests {
             ),
             (
                 &["path.down.bottleneck={ rate = \"1Mbit/s\", queue.red = {} }"],
-                "unknown choice `red`: known are droptail, codel, pie, fq-codel",
+                "unknown choice `red`: not known here",
             ),
             (
                 &["contender.udp.udp.ecn=true"],

@@ -12,7 +12,7 @@ use framehawk_sim::endpoint::{Class, Direction, Ecn, Flow, Transmit, Wire};
 use framehawk_sim::impair::calendar::Calendar;
 use framehawk_sim::impair::config::{
     BottleneckConfig, ChannelConfig, Distribution, JitterConfig, LinkArqConfig, LinkConfig, LossConfig,
-    LossFrom, LossModel, LossPlace, PathConfig, QueueLimit, RateConfig, Sojourn,
+    LossFrom, LossModel, LossPlace, PathConfig, QueueConfig, QueueLimit, RateConfig, Sojourn,
 };
 use framehawk_sim::impair::link::Link;
 use framehawk_sim::impair::loss::gilbert_elliott::GilbertElliott;
@@ -89,7 +89,7 @@ fn links() -> Vec<(&'static str, LinkConfig)> {
     let bursts = GilbertElliott::from_mean(share(LOSS), 3.0).expect("bursts that a chain has");
     let channel = LossModel::Channel { channel: 0, good: share(0.001), bad: share(0.4) };
     let arq = |in_order| Some(LinkArqConfig { tries: 3, interval: Duration::from_millis(2), in_order });
-    let queue = QueueLimit::Time(Duration::from_millis(100));
+    let queue = QueueConfig::DropTail(QueueLimit::Time(Duration::from_millis(100)));
     let bottleneck = |rate| Some(BottleneckConfig { rate, queue });
     let rate = Bitrate::from_bps(800_000_000);
     vec![

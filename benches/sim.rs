@@ -20,7 +20,7 @@ use framehawk_sim::fec::Scheme;
 use framehawk_sim::fec::reed_solomon::PerPackets;
 use framehawk_sim::impair::config::{
     BottleneckConfig, Distribution, JitterConfig, LinkConfig, LossConfig, LossFrom, LossModel, LossPlace,
-    PathConfig, QueueLimit, RateConfig,
+    PathConfig, QueueConfig, QueueLimit, RateConfig,
 };
 use framehawk_sim::impair::link::Link;
 use framehawk_sim::ledger::Ledger;
@@ -83,7 +83,8 @@ impl Case {
     /// A download over 100 Mbit/s and a round trip of 20 ms, as in the published figures of other
     /// simulators.
     fn tcp(congestion: tcp::Congestion, loss: f64) -> Self {
-        let (rate, queue) = (Bitrate::from_bps(100_000_000), QueueLimit::Time(Duration::from_millis(20)));
+        let rate = Bitrate::from_bps(100_000_000);
+        let queue = QueueConfig::DropTail(QueueLimit::Time(Duration::from_millis(20)));
         let bottleneck = BottleneckConfig { rate: RateConfig::Constant(rate), queue };
         let down = LinkConfig {
             delay: DELAY,
@@ -132,6 +133,7 @@ impl Case {
             display: Duration::from_nanos(16_666_667),
             sessions: 1,
             capacity: None,
+            neighbours: Vec::new(),
         };
         let link = |way| Link::new(&self.path, way, seed);
         let simulation = Simulation::new([session], link(down), link(up));

@@ -10,6 +10,8 @@
 //! Times never go back. Nothing that the network sent makes a call fail: what is wrong with a packet is
 //! a [`Record`](crate::record::Record) with the reason.
 
+use std::fmt::Debug;
+
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{Delivered, Frame, FrameId};
@@ -79,7 +81,7 @@ pub enum Ecn {
 }
 
 /// A packet as the link sees it: its size and its class, whatever the protocol.
-pub trait Wire: Clone {
+pub trait Wire: Clone + Debug + 'static {
     /// The whole IP packet in bytes, all headers counted.
     fn size(&self) -> u32;
     /// Its payload in bytes: the application's bytes, and bytes computed from them; none in feedback.

@@ -197,7 +197,8 @@ impl Books {
             | Event::RefreshRequested { .. }
             | Event::LossRun { .. }
             | Event::RoundTrip(_)
-            | Event::Malformed(_) => {}
+            | Event::Malformed(_)
+            | Event::PacketMarked(_) => {}
         }
         Ok(())
     }

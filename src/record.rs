@@ -77,6 +77,8 @@ pub enum Event {
     PacketSent(PacketInfo),
     /// The link made a second copy of a packet.
     PacketDuplicated(PacketInfo),
+    /// A queue marked a packet instead of dropping it (RFC 3168).
+    PacketMarked(PacketInfo),
     /// The link dropped a packet.
     PacketDropped(PacketInfo, DropReason),
     /// The link handed a packet over at the far end.

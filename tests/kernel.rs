@@ -13,8 +13,8 @@ use framehawk_sim::drive::sim::Simulation;
 use framehawk_sim::endpoint::{Arrival, Direction, Endpoint, Flow, FrameEvent, FrameTransport, Transmit};
 use framehawk_sim::frame::{Frame, FrameId, Priority};
 use framehawk_sim::impair::config::{
-    BottleneckConfig, LinkConfig, LossConfig, LossFrom, LossModel, LossPlace, PathConfig, QueueLimit,
-    RateConfig,
+    BottleneckConfig, LinkConfig, LossConfig, LossFrom, LossModel, LossPlace, PathConfig, QueueConfig,
+    QueueLimit, RateConfig,
 };
 use framehawk_sim::impair::link::Link;
 use framehawk_sim::impair::loss::gilbert_elliott::GilbertElliott;
@@ -53,7 +53,7 @@ impl Conditions {
         };
         let bottleneck = (self.rate_mbps > 0.0).then(|| BottleneckConfig {
             rate: RateConfig::Constant(Bitrate::from_bps_f64(self.rate_mbps * 1e6)),
-            queue: QueueLimit::Packets(self.queue),
+            queue: QueueConfig::DropTail(QueueLimit::Packets(self.queue)),
         });
         let down = LinkConfig { bottleneck, ..link(self.loss_pct, self.burst) };
         PathConfig { mtu: 1500, channels: Vec::new(), down, up: link(self.ack_loss_pct, 1.0) }

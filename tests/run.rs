@@ -123,7 +123,7 @@ corrupt.rate = 0.001
 [path.up]
 jitter.normal.deviation = "2ms"
 loss.gilbert = { p = 0.01, r = "50%", at = "before-queue" }
-bottleneck = { rate = "5Mbit/s", queue.droptail = "100 packets" }
+bottleneck = { rate = "5Mbit/s", queue.fq-codel = { limit = 500, flows = 64, quantum = "300B", target = "4ms", ecn = false } }
 outage = { at = ["1s"], for = "50ms", every = "5s" }
 [neighbour.download]
 tcp.congestion = "bbr"
@@ -132,7 +132,7 @@ count = 2
 udp = { rate = "fixed", pace = "2Mbit/s" }
 traffic.constant = { rate = "30Hz", size = "5kB" }
 [contender.tcp-reno]
-tcp = { congestion = "reno", stale = "keep", notsent-lowat = "32kB" }
+tcp = { congestion = "reno", stale = "keep", notsent-lowat = "32kB", ecn = true }
 [contender.repeat]
 udp = { fec.repeat = { copies = 1, spacing = 4 }, reordering = 10 }
 [contender.xor]

@@ -14,7 +14,7 @@ use crate::rng::Seed;
 use crate::time::Time;
 use crate::units::ByteSize;
 
-use super::config::{BottleneckConfig, PathConfig, QueueLimit};
+use super::config::{PathConfig, QueueLimit, RateConfig};
 use super::server::{Server, Service};
 use super::{Backlog, Fate, Meta, Stage};
 
@@ -35,14 +35,14 @@ enum Limit {
 }
 
 impl DropTail {
-    /// The bottleneck of `config`.
-    pub fn new(config: &BottleneckConfig, path: &PathConfig, seed: Seed) -> Self {
-        let limit = match config.queue {
+    /// A queue of this limit before a transmitter of this rate.
+    pub fn new(limit: QueueLimit, rate: &RateConfig, path: &PathConfig, seed: Seed) -> Self {
+        let limit = match limit {
             QueueLimit::Bytes(size) => Limit::Bytes(size.get()),
             QueueLimit::Packets(packets) => Limit::Packets(packets),
-            QueueLimit::Time(time) => Limit::Bytes(config.rate.nominal().in_time(time).get()),
+            QueueLimit::Time(time) => Limit::Bytes(rate.nominal().in_time(time).get()),
         };
-        let server = Server::new(&config.rate, path, seed);
+        let server = Server::new(rate, path, seed);
         Self { server, limit, waiting: VecDeque::new(), waiting_bytes: 0 }
     }
 
@@ -100,7 +100,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::impair::config::RateConfig;
     use crate::impair::laws::{any_rate, clear_path, radio_path};
     use crate::time::Duration;
     use crate::units::Bitrate;
@@ -108,7 +107,7 @@ mod tests {
     fn bottleneck(queue: QueueLimit) -> DropTail {
         // 1000 bytes take 1 ms.
         let rate = RateConfig::Constant(Bitrate::from_bps(8_000_000));
-        DropTail::new(&BottleneckConfig { rate, queue }, &clear_path(), Seed(0))
+        DropTail::new(queue, &rate, &clear_path(), Seed(0))
     }
 
     #[test]
@@ -166,8 +165,7 @@ mod tests {
         fn packets_keep_their_order_and_never_exceed_the_rate(
             (rate, fastest) in any_rate(), seed: u64, packets in prop::collection::vec((0..3_000_u64, 40..1500_u32), 2..80)
         ) {
-            let config = BottleneckConfig { rate: rate.clone(), queue: QueueLimit::Packets(20) };
-            let mut link = DropTail::new(&config, &radio_path(), Seed(seed));
+            let mut link = DropTail::new(QueueLimit::Packets(20), &rate, &radio_path(), Seed(seed));
             let mut now = Time::ZERO;
             let mut sent: Vec<(Time, u64)> = Vec::new();
             for (gap, size) in packets {

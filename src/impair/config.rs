@@ -240,8 +240,8 @@ pub struct LinkArqConfig {
 pub struct BottleneckConfig {
     /// How fast it sends.
     pub rate: RateConfig,
-    /// How much may wait before it.
-    pub queue: QueueLimit,
+    /// What waits before it, and how.
+    pub queue: QueueConfig,
 }
 
 /// How fast a bottleneck sends.
@@ -260,6 +260,97 @@ pub enum RateConfig {
     },
     /// By a recording of chances to send (Mahimahi's format).
     Trace(DeliveryTrace),
+}
+
+/// The queue before a bottleneck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueConfig {
+    /// First in, first out; what finds it full is dropped.
+    DropTail(QueueLimit),
+    /// Active queue management: how long packets wait decides.
+    Managed(ManagedConfig),
+}
+
+/// A queue under active queue management.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ManagedConfig {
+    /// CoDel (RFC 8289).
+    Codel(CodelConfig),
+    /// PIE (RFC 8033).
+    Pie(PieConfig),
+    /// FQ-CoDel (RFC 8290).
+    FqCodel(FqCodelConfig),
+}
+
+/// CoDel with the defaults of tc-codel(8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodelConfig {
+    /// Packets that may wait.
+    pub limit: usize,
+    /// The wait that even the best packet of an interval should not exceed.
+    pub target: Duration,
+    /// How long it may be exceeded before packets are dropped; a worst-case round trip, above 0.
+    pub interval: Duration,
+    /// Whether packets of transports that take part are marked instead.
+    pub ecn: bool,
+}
+
+impl Default for CodelConfig {
+    fn default() -> Self {
+        let (target, interval) = (Duration::from_millis(5), Duration::from_millis(100));
+        Self { limit: 1000, target, interval, ecn: false }
+    }
+}
+
+/// PIE with the defaults of tc-pie(8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PieConfig {
+    /// Packets that may wait.
+    pub limit: usize,
+    /// The wait that the controller aims at.
+    pub target: Duration,
+    /// How often the probability of a drop is updated; above 0.
+    pub update: Duration,
+    /// The controller's gain on the wait, in sixteenths per second.
+    pub alpha: u32,
+    /// Its gain on the change of the wait, in sixteenths per second.
+    pub beta: u32,
+    /// Whether packets of transports that take part are marked instead.
+    pub ecn: bool,
+}
+
+impl Default for PieConfig {
+    fn default() -> Self {
+        let period = Duration::from_millis(15);
+        Self { limit: 1000, target: period, update: period, alpha: 2, beta: 20, ecn: false }
+    }
+}
+
+/// FQ-CoDel with the defaults of tc-fq_codel(8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FqCodelConfig {
+    /// Packets that may wait, in all queues together.
+    pub limit: usize,
+    /// Bytes that may wait, in all queues together.
+    pub memory_limit: ByteSize,
+    /// How many queues flows are hashed into.
+    pub flows: u32,
+    /// The wait that even the best packet of an interval should not exceed, in each queue.
+    pub target: Duration,
+    /// How long it may be exceeded before packets are dropped; above 0.
+    pub interval: Duration,
+    /// The bytes that a queue may send when its turn comes.
+    pub quantum: u32,
+    /// Whether packets of transports that take part are marked instead.
+    pub ecn: bool,
+}
+
+impl Default for FqCodelConfig {
+    fn default() -> Self {
+        let CodelConfig { target, interval, .. } = CodelConfig::default();
+        let memory_limit = ByteSize::new(32 << 20);
+        Self { limit: 10_240, memory_limit, flows: 1024, target, interval, quantum: 1514, ecn: true }
+    }
 }
 
 /// How much may wait in a drop-tail queue. The packet in transmission does not count.

@@ -100,6 +100,13 @@ impl DeliveryCursor {
         Self { trace, number: 0, left_bytes: CHANCE_BYTES }
     }
 
+    /// The chance at which the first byte would leave of a packet that is ready at `ready`.
+    pub fn begins(&self, ready: Time) -> Time {
+        let next = if self.left_bytes == 0 { self.number + 1 } else { self.number };
+        let next = self.trace.chance(next);
+        if next < ready { self.trace.chance(self.trace.first_from(ready)) } else { next }
+    }
+
     /// Sends `size` from `ready` on, behind everything sent before: the chance at which its first byte
     /// leaves, and the one at which its last byte does.
     pub fn send(&mut self, ready: Time, size: ByteSize) -> (Time, Time) {
@@ -234,6 +241,7 @@ mod tests {
                     left -= sent;
                 }
                 let expected = (begun.unwrap(), trace.chance(chance));
+                prop_assert_eq!(cursor.begins(ready), expected.0);
                 prop_assert_eq!(cursor.send(ready, ByteSize::new(size)), expected);
             }
         }

@@ -5,20 +5,22 @@
 //! its fate shows; a packet lost on the air is under way until the air loses it. So at any time, in each
 //! flow and class, packets sent and duplicated are those delivered, dropped and under way.
 
-use crate::endpoint::{Arrival, Class, Direction, Flow, Transmit, Wire};
+use crate::endpoint::{Arrival, Class, Direction, Ecn, Flow, Transmit, Wire};
 use crate::record::{DropReason, Event, PacketInfo, Record, Sink, Transit};
 use crate::rng::Seed;
 use crate::time::{Duration, Time};
 use crate::units::Probability;
 
+use super::aqm;
 use super::bottleneck::DropTail;
 use super::chance::{Chance, Duplicate};
-use super::config::{LinkArqConfig, LinkConfig, LossPlace, PathConfig};
+use super::config::{BottleneckConfig, LinkArqConfig, LinkConfig, LossPlace, PathConfig, QueueConfig};
 use super::delay::Delay;
 use super::loss::Loss;
 use super::outage::Outage;
 use super::per_flow::PerFlow;
 use super::radio::Radio;
+use super::server::Server;
 use super::under_way::UnderWay;
 use super::{Backlog, Dequeued, Fate, Meta, Queue, Queued, Stage};
 
@@ -63,33 +65,22 @@ struct Crossing<P> {
 }
 
 impl<P: Wire> Link<P> {
-    /// The link of one direction of `path`, with the drop-tail bottleneck that its configuration says.
+    /// The link of one direction of `path`.
     pub fn new(path: &PathConfig, direction: Direction, seed: Seed) -> Self {
-        let bottleneck = match &path.link(direction).bottleneck {
-            Some(config) => Bottleneck::DropTail(DropTail::new(config, path, seed)),
-            None => Bottleneck::Open,
-        };
-        Self::build(path, direction, seed, bottleneck)
-    }
-
-    /// The same with `queue` in the bottleneck's place.
-    pub fn with_queue(path: &PathConfig, direction: Direction, seed: Seed, queue: Box<dyn Queue<P>>) -> Self {
-        Self::build(path, direction, seed, Bottleneck::Managed(queue))
-    }
-
-    fn build(path: &PathConfig, direction: Direction, seed: Seed, bottleneck: Bottleneck<P>) -> Self {
         let config = path.link(direction);
         let place = match direction {
             Direction::Down => "down",
             Direction::Up => "up",
         };
+        let bottleneck = config.bottleneck.as_ref();
         let before = config.loss.as_ref().filter(|loss| loss.at == LossPlace::BeforeQueue);
         Self {
             direction,
             mtu: path.mtu,
             numbering: PerFlow::new(),
             before_queue: before.map(|loss| Loss::new(loss, path, seed, &format!("{place}/loss"))),
-            bottleneck,
+            bottleneck: bottleneck
+                .map_or(Bottleneck::Open, |config| Bottleneck::new(config, path, seed, place)),
             air: Air::new(path, config, seed, place),
             under_way: UnderWay::new(reach(config)),
         }
@@ -238,8 +229,13 @@ impl<P: Wire> Link<P> {
             match queue.dequeue(at) {
                 None => return,
                 Some(Dequeued::Passed { packet, begun }) => {
-                    let queued = begun.since(packet.entered);
-                    self.cross(at, &packet.meta.clone(), Crossing::of(packet, queued));
+                    let (meta, queued) = (packet.meta, begun.since(packet.entered));
+                    let marked = packet.transmit.ecn == Ecn::Ce && meta.ecn != Ecn::Ce;
+                    let crossing = Crossing::of(packet, queued);
+                    if marked {
+                        self.record(now, meta.flow, Event::PacketMarked(crossing.info()), sink);
+                    }
+                    self.cross(at, &meta, crossing);
                 }
                 Some(Dequeued::Dropped(packet, reason)) => {
                     let crossing = Crossing::of(packet, Duration::ZERO);
@@ -262,6 +258,18 @@ impl<P: Wire> Link<P> {
 
     fn record(&self, at: Time, flow: Flow, event: Event, sink: &mut dyn Sink) {
         sink.record(&Record { at, flow, direction: self.direction, event });
+    }
+}
+
+impl<P: Wire> Bottleneck<P> {
+    fn new(config: &BottleneckConfig, path: &PathConfig, seed: Seed, place: &str) -> Self {
+        match config.queue {
+            QueueConfig::DropTail(limit) => Self::DropTail(DropTail::new(limit, &config.rate, path, seed)),
+            QueueConfig::Managed(queue) => {
+                let server = Server::new(&config.rate, path, seed);
+                Self::Managed(aqm::queue(queue, server, path.mtu, seed, place))
+            }
+        }
     }
 }
 

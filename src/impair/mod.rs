@@ -6,7 +6,7 @@
 //! | step | module | what it does |
 //! | --- | --- | --- |
 //! | 1 loss before the queue | [`loss`] | drops |
-//! | 2 bottleneck and queue | [`bottleneck`], or any [`Queue`] | holds, drops |
+//! | 2 bottleneck and queue | [`bottleneck`], or a managed [`Queue`] ([`aqm`]) | holds, drops, marks |
 //! | 3 outage | [`outage`] | holds or drops while the path is down |
 //! | 4 radio loss and link-layer retransmission | [`radio`] | drops, or holds until a try gets through |
 //! | 5 delay, jitter, reordering | [`delay`], [`jitter`], [`reorder`] | holds |
@@ -38,6 +38,7 @@ pub mod config;
 
 pub mod channel;
 
+pub mod aqm;
 pub mod bottleneck;
 pub mod chance;
 pub mod delay;
@@ -114,7 +115,7 @@ impl<S: Stage> Stage for Option<S> {
 }
 
 /// The one step that holds packets and may decide late: a bottleneck whose discipline looks at packets
-/// when they leave, or drops one that is already inside (CoDel, PIE, FQ-CoDel).
+/// when they leave, or drops one that is already inside ([`aqm`]).
 ///
 /// It includes the transmitter ([`server::Server`]). Everything that entered comes out of
 /// [`Queue::dequeue`] exactly once, dropped packets too.

@@ -69,6 +69,15 @@ impl Server {
         service
     }
 
+    /// When the transmission of a packet would begin that is ready at `ready`.
+    pub fn begins(&self, ready: Time) -> Time {
+        let begun = ready.max(self.free_at);
+        match &self.pace {
+            Pace::Trace(cursor) if begun < Time::NEVER => cursor.begins(begun),
+            _ => begun,
+        }
+    }
+
     /// When it is done with everything given to it.
     pub const fn free_at(&self) -> Time {
         self.free_at

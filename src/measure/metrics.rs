@@ -6,7 +6,7 @@
 //! packets of the window can still arrive and have their fate; ages, freezes and rates are not measured
 //! in it. "Frames" are those of the picture (they carry regions) captured in the window and travelling
 //! down; "packets" are those of the contender's sessions sent from the warm-up's end to the run's end.
-//! Sessions are pooled unless a definition says otherwise; neighbors never count.
+//! Sessions are pooled unless a definition says otherwise; neighbors count only where it says so.
 
 /// What is known about one figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,16 +74,26 @@ const ONE_WAY: [&str; 10] = [
     "keys_delay_p95_ms",
 ];
 
-/// All figures of one trial: a value for each of [`METRICS`].
+/// What a group of neighbours had of the path in the window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GroupShare {
+    /// Their goodput together, in bit/s, as for `goodput_bps`.
+    pub goodput_bps: Value,
+    /// Jain's fairness index of their goodputs, as for `jain_index`.
+    pub jain_index: Value,
+}
+
+/// All figures of one trial: a value for each of [`METRICS`], and what each group of neighbours had.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metrics {
     values: [Value; METRICS.len()],
+    neighbours: Vec<GroupShare>,
 }
 
 impl Metrics {
     /// All absent.
     pub(super) fn new() -> Self {
-        Self { values: [Value::Absent("not measured"); METRICS.len()] }
+        Self { values: [Value::Absent("not measured"); METRICS.len()], neighbours: Vec::new() }
     }
 
     /// Sets the value of a key, which must be one of [`METRICS`].
@@ -111,6 +121,16 @@ impl Metrics {
     /// The value of a key; none where there is no such metric.
     pub fn get(&self, key: &str) -> Option<Value> {
         position(key).map(|place| self.values[place])
+    }
+
+    /// Adds what the next group of neighbours had.
+    pub fn add_neighbours(&mut self, share: GroupShare) {
+        self.neighbours.push(share);
+    }
+
+    /// What each group of neighbours had, in the order of the scenario.
+    pub fn neighbours(&self) -> &[GroupShare] {
+        &self.neighbours
     }
 
     /// All of them, in the order of [`METRICS`].
@@ -330,6 +350,15 @@ pub const METRICS: &[Metric] = &[
         "The part of network_loss_pct that the bottleneck's queue dropped.",
     ),
     metric(
+        "network_marked_pct",
+        "marked by the queue",
+        "%",
+        Neither,
+        "Packets going down that the bottleneck's queue marked instead of dropping them (ECN-CE, RFC 3168), \
+         over those that entered the network and the second copies that it made. Only a queue with ecn \
+         marks, and only packets of transports with ecn.",
+    ),
+    metric(
         "loss_burst_mean",
         "mean loss burst",
         "",
@@ -446,6 +475,26 @@ pub const METRICS: &[Metric] = &[
         "(sum x)^2 / (n sum x^2) over the sessions' goodputs: 1 where all are equal, 1/n where one has \
          everything (Jain, Chiu, Hawe 1984).",
     ),
+    metric(
+        "neighbour_goodput_bps",
+        "goodput of the neighbours",
+        "bit/s",
+        Higher,
+        "As goodput_bps, of all neighbours together. A contender starves a group of neighbours on TCP where \
+         their goodput beside it is below half of what it is beside the TCP contender (the baseline, or else \
+         the first), paired by seed, with all of the 95 % interval; the verdict names it. Half, because TCP \
+         and what is reasonably fair to it differ by a factor of two at most (RFC 5348 section 1, RFC 8085 \
+         section 3.1); beside TCP and not by capacity over flows, because losses, long paths and small \
+         demands keep a neighbour from that share whoever is beside it.",
+    ),
+    metric(
+        "path_jain_index",
+        "Jain's index over all on the path",
+        "",
+        Higher,
+        "As jain_index, over the contender's sessions and all neighbours. Below 1 as well where some have \
+         less to send than their share: a desktop beside a download is not treated unfairly for that.",
+    ),
 ];
 
 #[cfg(test)]
@@ -476,7 +525,8 @@ mod tests {
             loss_burst_mean residual_loss_pct recovery_delay_p50_ms recovery_delay_p95_ms \
             repair_overhead_pct wire_overhead_pct feedback_bps goodput_bps source_rate_bps \
             offered_rate_bps queue_delay_p50_ms queue_delay_p95_ms capacity_used_pct \
-            worst_session_age_p99_ms jain_index keys_delay_p95_ms interarrival_jitter_ms";
+            worst_session_age_p99_ms jain_index keys_delay_p95_ms interarrival_jitter_ms \
+            network_marked_pct neighbour_goodput_bps path_jain_index";
         let documented: BTreeSet<_> = documented.split_whitespace().collect();
         let keys: BTreeSet<_> = METRICS.iter().map(|metric| metric.key).collect();
         assert_eq!(keys, documented);

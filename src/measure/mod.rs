@@ -19,6 +19,6 @@ mod stillness;
 mod summary;
 
 pub use fate::Fate;
-pub use metrics::{Better, METRICS, Metric, Metrics, Value};
+pub use metrics::{Better, GroupShare, METRICS, Metric, Metrics, Value};
 pub use recent::{Budget, Glance, MARKS, Mark, PEAKS, Recent};
 pub use summary::{MeasureConfig, Summary};

@@ -26,6 +26,8 @@ pub(super) struct LossCounts {
     pub(super) sent: u64,
     pub(super) random: u64,
     pub(super) queue: u64,
+    /// Packets that a queue marked.
+    pub(super) marked: u64,
     /// Lost packets, and how many of them directly follow another lost one.
     pub(super) in_runs: u64,
     pub(super) following: u64,
@@ -106,6 +108,7 @@ impl Packets {
                 }
             }
             Event::PacketDuplicated(packet) if down && flow.counts(packet) => self.loss.sent += 1,
+            Event::PacketMarked(packet) if down && flow.counts(packet) => self.loss.marked += 1,
             Event::PacketDropped(packet, reason) if down && flow.counts(packet) => {
                 self.loss.count_drop(flow, packet, reason);
             }

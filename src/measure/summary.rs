@@ -5,7 +5,7 @@ use super::fate::Fate;
 use super::gaps::{Freezes, Spread};
 use super::histogram::Times;
 use super::input::Input;
-use super::metrics::{Metrics, Value};
+use super::metrics::{GroupShare, Metrics, Value};
 use super::packets::Packets;
 use super::statistics::jain_index;
 use crate::endpoint::Direction;
@@ -29,6 +29,8 @@ pub struct MeasureConfig {
     pub sessions: u16,
     /// The nominal rate of the bottleneck down, where there is one.
     pub capacity: Option<Bitrate>,
+    /// How many flows each group of neighbors has, one group's behind the other's.
+    pub neighbours: Vec<u16>,
 }
 
 /// Makes the metrics of one trial from its records.
@@ -37,6 +39,8 @@ pub struct Summary {
     config: MeasureConfig,
     sessions: Vec<Session>,
     packets: Packets,
+    /// Application bytes that arrived in the window at each neighbor.
+    neighbours: Vec<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +56,8 @@ impl Summary {
             |flow| Session { display: Display::of_session(&config, seed, flow), input: Input::new() };
         let sessions: Vec<_> = (0..config.sessions).map(session).collect();
         let packets = Packets::new(config.warm_up, config.duration, sessions.len());
-        Self { config, sessions, packets }
+        let neighbours = vec![0; config.neighbours.iter().copied().map(usize::from).sum()];
+        Self { config, sessions, packets, neighbours }
     }
 
     /// The run was ended at `at`, before its time: the window ends there, and there is no drain. What was
@@ -79,6 +84,7 @@ impl Summary {
         self.set_losses(&mut metrics);
         self.set_costs(&mut metrics);
         self.set_rates(&mut metrics);
+        self.set_sharing(&mut metrics);
         metrics
     }
 
@@ -147,6 +153,7 @@ impl Summary {
         metrics.set("network_loss_pct", share(loss.random + loss.queue));
         metrics.set("network_loss_random_pct", share(loss.random));
         metrics.set("network_loss_queue_pct", share(loss.queue));
+        metrics.set("network_marked_pct", share(loss.marked));
         let runs = loss.in_runs - loss.following;
         metrics.set("loss_burst_mean", ratio(loss.in_runs as f64, runs as f64, "no packet was lost"));
         let residual = percent(loss.sources_lost as f64, loss.sources as f64, "no source packet was sent");
@@ -188,13 +195,41 @@ impl Summary {
             }
         };
         metrics.set("capacity_used_pct", used);
-        let goodputs: Vec<f64> = self.packets.goodput_bytes().map(|bytes| bytes as f64).collect();
-        let index = if goodputs.len() < 2 {
-            Value::Absent("there is only one session")
-        } else {
-            jain_index(&goodputs).map_or(Value::Absent("no session received anything"), Value::Number)
-        };
-        metrics.set("jain_index", index);
+        metrics.set("jain_index", fairness(self.packets.goodput_bytes()));
+    }
+
+    /// What the neighbors had, each group and all together.
+    fn set_sharing(&self, metrics: &mut Metrics) {
+        if self.neighbours.is_empty() {
+            const NONE: &str = "there is no neighbour";
+            metrics.set("neighbour_goodput_bps", Value::Absent(NONE));
+            metrics.set("path_jain_index", Value::Absent(NONE));
+            return;
+        }
+        metrics.set("neighbour_goodput_bps", self.rate(self.neighbours.iter().sum()));
+        let all = self.packets.goodput_bytes().chain(self.neighbours.iter().copied());
+        metrics.set("path_jain_index", fairness(all));
+        let mut rest = &self.neighbours[..];
+        for &count in &self.config.neighbours {
+            let (group, behind) = rest.split_at(usize::from(count));
+            rest = behind;
+            metrics.add_neighbours(GroupShare {
+                goodput_bps: self.rate(group.iter().sum()),
+                jain_index: fairness(group.iter().copied()),
+            });
+        }
+    }
+
+    /// Takes a record of a neighbor, the `place`-th of all.
+    fn record_neighbour(&mut self, place: usize, record: &Record) {
+        let Some(goodput) = self.neighbours.get_mut(place) else { return };
+        if let Event::SourceArrived { bytes, .. } = record.event
+            && record.direction == Direction::Down
+            && self.config.warm_up <= record.at
+            && record.at < self.config.duration
+        {
+            *goodput += u64::from(bytes);
+        }
     }
 
     fn pooled(&self, times: impl Fn(&Session) -> &Times) -> Times {
@@ -232,7 +267,10 @@ impl Summary {
 
 impl Sink for Summary {
     fn record(&mut self, record: &Record) {
-        let Some(session) = self.sessions.get_mut(usize::from(record.flow.0)) else { return };
+        let flow = usize::from(record.flow.0);
+        let Some(session) = self.sessions.get_mut(flow) else {
+            return self.record_neighbour(flow - self.sessions.len(), record);
+        };
         let at = record.at;
         match (record.direction, record.event) {
             (Direction::Down, event) if session.display.handle(at, &event) => {}
@@ -259,6 +297,15 @@ fn fate_key(fate: Fate) -> &'static str {
         Fate::NeverSent => "frames_never_sent_pct",
         Fate::Unfinished => "frames_unfinished_pct",
     }
+}
+
+/// Jain's index of what sessions received.
+fn fairness(bytes: impl Iterator<Item = u64>) -> Value {
+    let shares: Vec<f64> = bytes.map(|bytes| bytes as f64).collect();
+    if shares.len() < 2 {
+        return Value::Absent("there is only one session");
+    }
+    jain_index(&shares).map_or(Value::Absent("no session received anything"), Value::Number)
 }
 
 fn ratio(part: f64, whole: f64, none: &'static str) -> Value {

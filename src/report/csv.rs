@@ -1,4 +1,5 @@
-//! An outcome as CSV (RFC 4180): a row for each contender and seed, a column for each metric.
+//! An outcome as CSV (RFC 4180): a row for each contender and seed, a column for each metric, and two for
+//! each group of neighbours: `neighbour.NAME.goodput_bps` and `neighbour.NAME.jain_index`.
 
 use std::fmt::Write;
 
@@ -12,13 +13,21 @@ pub fn table(outcome: &Outcome) -> String {
         text.push(',');
         text.push_str(metric.key);
     }
+    for neighbour in outcome.contenders.first().iter().flat_map(|first| &first.neighbours) {
+        for key in ["goodput_bps", "jain_index"] {
+            let _ = write!(text, ",{}", field(&format!("neighbour.{}.{key}", neighbour.name)));
+        }
+    }
     text.push('\n');
     for contender in &outcome.contenders {
         for (seed, metrics) in outcome.seeds.iter().zip(&contender.per_seed) {
             // Writing to a string does not fail.
             let _ = write!(text, "{},{},{seed}", field(&contender.name), field(&contender.transport));
-            for metric in METRICS {
-                let _ = match metrics.get(metric.key) {
+            let own = METRICS.iter().map(|metric| metrics.get(metric.key));
+            let shares = metrics.neighbours().iter();
+            let beside = shares.flat_map(|share| [Some(share.goodput_bps), Some(share.jain_index)]);
+            for value in own.chain(beside) {
+                let _ = match value {
                     Some(Value::Number(number)) if number.is_finite() => write!(text, ",{number}"),
                     _ => write!(text, ","),
                 };
@@ -50,6 +59,15 @@ mod tests {
         assert!(rows.iter().all(|row| row.split(',').count() == 3 + METRICS.len()), "{text}");
         assert!(rows[1].starts_with("tcp-cubic,TCP cubic,1,"));
         assert!(!text.contains("NaN") && !text.contains("inf"));
+    }
+
+    #[test]
+    fn groups_of_neighbours_have_columns_of_their_own() {
+        let text = table(&example::crowded());
+        let rows: Vec<&str> = text.lines().collect();
+        assert!(rows[0].ends_with(",neighbour.download.goodput_bps,neighbour.download.jain_index"));
+        assert!(rows.iter().all(|row| row.split(',').count() == 3 + METRICS.len() + 2), "{text}");
+        assert!(rows[1].ends_with(",5400000,0.9") && rows[3].ends_with(",900000,0.9"), "{text}");
     }
 
     #[test]

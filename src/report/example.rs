@@ -4,9 +4,9 @@ use super::expected::judge;
 use super::json::Report;
 use super::real_time::RealTimeReport;
 use crate::drive::timing::Timing;
-use crate::measure::{METRICS, Metrics, Value};
+use crate::measure::{GroupShare, METRICS, Metrics, Value};
 use crate::runner::realtime::RealTimeOutcome;
-use crate::runner::{ContenderOutcome, Difference, Outcome, Summary};
+use crate::runner::{ContenderOutcome, Difference, NeighbourOutcome, Outcome, Reference, Summary};
 use crate::scenario::source::Sources;
 use crate::scenario::{self, Draft, built_in};
 use crate::time::Duration;
@@ -33,13 +33,41 @@ pub(super) fn draft() -> Draft {
     scenario::parse(Sources::built_in(lan.name, lan.text), &[]).unwrap()
 }
 
-/// The report of it.
-pub(super) fn report() -> Report {
+/// The same outcome beside three downloads, which the second contender starves.
+pub(super) fn crowded() -> Outcome {
+    let mut outcome = outcome();
+    for (contender, mbps) in outcome.contenders.iter_mut().zip([6.0, 1.0, 5.5]) {
+        let goodput_bps = mbps * 1e6;
+        let share = |scale: f64| GroupShare {
+            goodput_bps: Value::Number(goodput_bps * scale),
+            jain_index: Value::Number(0.9),
+        };
+        contender.per_seed[0].add_neighbours(share(0.9));
+        contender.per_seed[1].add_neighbours(share(1.1));
+        let summary = |key, mean: f64| Summary {
+            key,
+            mean: Value::Number(mean),
+            interval: Some((mean * 0.9, mean * 1.1)),
+        };
+        let reference = Reference { contender: "tcp-cubic".to_owned(), goodput_bps: 6e6 };
+        contender.neighbours = vec![NeighbourOutcome {
+            name: "download".to_owned(),
+            transport: "TCP cubic".to_owned(),
+            count: 3,
+            goodput: summary("goodput_bps", goodput_bps),
+            jain_index: summary("jain_index", 0.9),
+            starved: (mbps < 3.0).then_some(reference),
+        }];
+    }
+    outcome
+}
+
+/// The report of an outcome.
+pub(super) fn report(outcome: &Outcome) -> Report {
     let draft = draft();
-    let outcome = outcome();
-    let expectations = judge(&draft, &outcome, None);
-    let verdict = super::verdict::sentences(&outcome);
-    Report::new(&draft, &[], "fhsim run lan-clean".to_owned(), &outcome, &expectations, verdict)
+    let expectations = judge(&draft, outcome, None);
+    let verdict = super::verdict::sentences(outcome);
+    Report::new(&draft, &[], "fhsim run lan-clean".to_owned(), outcome, &expectations, verdict)
 }
 
 /// The report of it, had it been played in real time.
@@ -47,7 +75,7 @@ pub(super) fn real_time_report() -> Report {
     let timing = Timing { late_p99: Duration::from_micros(61), cpu: 0.12, ..Timing::default() };
     let notes = vec![("tcp-cubic".to_owned(), "the kernel sent 3 segments again".to_owned())];
     let real = RealTimeOutcome { outcome: outcome(), timing: vec![timing; 3], clock: None, notes };
-    Report { real_time: Some(RealTimeReport::new(&real, true)), ..report() }
+    Report { real_time: Some(RealTimeReport::new(&real, true)), ..report(&outcome()) }
 }
 
 /// A value for each metric: these for the first ones that a table shows, and 12.5 for the others.
@@ -82,5 +110,6 @@ fn contender(
             })
             .collect(),
         differences: Vec::new(),
+        neighbours: Vec::new(),
     }
 }

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use super::expected::Judged;
 use super::real_time::RealTimeReport;
 use crate::measure::{METRICS, Metrics, Value};
-use crate::runner::{ContenderOutcome, Outcome, Summary};
+use crate::runner::{ContenderOutcome, NeighbourOutcome, Outcome, Summary};
 use crate::scenario::Draft;
 
 /// The version of this format; it changes when a key changes its meaning or goes.
@@ -40,7 +40,8 @@ pub struct Report {
     pub contenders: Vec<ContenderReport>,
     /// What was expected, and whether it came so.
     pub expectations: Vec<Expectation>,
-    /// What the results show, at most two short sentences a contender.
+    /// What the results show: at most two short sentences a contender, and one for each group of neighbours
+    /// that it starves.
     pub verdict: Vec<String>,
     /// How a run in real time went; absent where time was virtual.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,8 +78,28 @@ pub struct ContenderReport {
     pub absent: ByMetric<String>,
     /// Each metric minus the baseline's, paired by seed; empty for the baseline.
     pub differences: ByMetric<DifferenceReport>,
+    /// What each group of neighbours had beside it, in the order of the scenario.
+    pub neighbours: Vec<NeighbourReport>,
     /// The metrics of each seed.
     pub per_seed: Vec<SeedReport>,
+}
+
+/// A group of neighbours beside a contender.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct NeighbourReport {
+    /// Its name in the scenario.
+    pub name: String,
+    /// What carries it, in a few words.
+    pub transport: String,
+    /// How many they are.
+    pub count: u16,
+    /// The means over the seeds of their goodput together and of Jain's index of their goodputs; null where
+    /// they have none.
+    pub metrics: ByMetric<Option<f64>>,
+    /// The 95 % interval of each mean; null where it has none.
+    pub intervals: ByMetric<Option<[f64; 2]>>,
+    /// Whether the contender starves them: `fhsim explain neighbour_goodput_bps` says what that is.
+    pub starved: bool,
 }
 
 /// A difference to the baseline.
@@ -192,11 +213,24 @@ fn contender(outcome: &ContenderOutcome, seeds: &[u64]) -> ContenderReport {
         intervals: intervals(outcome),
         absent: absent(outcome),
         differences: differences(outcome),
+        neighbours: outcome.neighbours.iter().map(neighbour).collect(),
         per_seed: seeds
             .iter()
             .zip(&outcome.per_seed)
             .map(|(seed, metrics)| per_seed(*seed, metrics))
             .collect(),
+    }
+}
+
+fn neighbour(outcome: &NeighbourOutcome) -> NeighbourReport {
+    let both = [outcome.goodput, outcome.jain_index];
+    NeighbourReport {
+        name: outcome.name.clone(),
+        transport: outcome.transport.clone(),
+        count: outcome.count,
+        metrics: ByMetric(both.iter().map(|one| (one.key, number(one.mean).ok())).collect()),
+        intervals: ByMetric(both.iter().map(|one| (one.key, ends(one.interval))).collect()),
+        starved: outcome.starved.is_some(),
     }
 }
 
@@ -270,7 +304,13 @@ mod tests {
 
     #[test]
     fn a_report_fits_its_schema_and_has_no_number_that_json_lacks() {
-        let text = example::report().to_text();
+        for outcome in [example::outcome(), example::crowded()] {
+            fits_the_schema(&example::report(&outcome));
+        }
+    }
+
+    fn fits_the_schema(report: &Report) {
+        let text = report.to_text();
         let schema = serde_json::to_value(schemars::schema_for!(Report)).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         let validator = jsonschema::validator_for(&schema).unwrap();
@@ -283,7 +323,7 @@ mod tests {
 
     #[test]
     fn metrics_keep_their_order() {
-        let value = serde_json::to_value(example::report()).unwrap();
+        let value = serde_json::to_value(example::report(&example::outcome())).unwrap();
         let keys: Vec<&String> = value["contenders"][0]["metrics"].as_object().unwrap().keys().collect();
         let all: Vec<&str> = METRICS.iter().map(|metric| metric.key).collect();
         assert_eq!(keys, all);

@@ -10,5 +10,6 @@ pub mod json;
 pub mod layout;
 pub mod live;
 pub mod real_time;
+mod sharing;
 pub mod table;
 pub mod verdict;

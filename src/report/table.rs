@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::layout::{BOLD, DIM, Decimals, Look, RESET, interval, lines, push, seeds, value};
+use super::sharing;
 use crate::runner::{ContenderOutcome, Outcome};
 use crate::scenario::Draft;
 
@@ -101,6 +102,7 @@ pub fn draw(draft: &Draft, outcome: &Outcome, look: Look) -> String {
     text.push_str("\n\n");
     text.push_str(&rows(outcome, look));
     text.push_str(&notes(outcome, look));
+    text.push_str(&sharing::draw(outcome, look));
     text
 }
 

@@ -2,19 +2,21 @@
 //!
 //! A contender counts as better or worse than the baseline only where the paired 95 % interval of the
 //! difference in the p99 age of the picture leaves out zero. Everything else is "no difference shown",
-//! which is not "the same".
+//! which is not "the same". Whoever starves a neighbour is named, however fresh its own picture is.
 
-use crate::runner::{ContenderOutcome, Outcome};
+use crate::runner::{ContenderOutcome, Outcome, Reference};
 
 /// The metric that decides.
 const AGE: &str = "age_p99_ms";
 
-/// One or two sentences on each contender but the baseline, and one where the run was interrupted.
+/// One or two sentences on each contender but the baseline, one on each group of neighbours that a contender
+/// starves, and one where the run was interrupted.
 pub fn sentences(outcome: &Outcome) -> Vec<String> {
     let Some(baseline) = outcome.contenders.get(outcome.baseline) else { return Vec::new() };
     let others = outcome.contenders.iter().enumerate().filter(|(index, _)| *index != outcome.baseline);
     let mut sentences: Vec<String> =
         others.map(|(_, contender)| sentence(contender, baseline, outcome.seeds.len())).collect();
+    sentences.extend(outcome.contenders.iter().flat_map(starvation));
     if !outcome.complete {
         sentences.push("Interrupted: not all of the run is in it.".to_owned());
     }
@@ -50,6 +52,19 @@ fn sentence(contender: &ContenderOutcome, baseline: &ContenderOutcome, seeds: us
         [Some(only), None] | [None, Some(only)] => format!("{shown}. It {only}."),
         [None, None] => format!("{shown}."),
     }
+}
+
+/// Whom a contender starves, whether it is the better for it or not.
+fn starvation(contender: &ContenderOutcome) -> impl Iterator<Item = String> {
+    contender.neighbours.iter().filter_map(|group| {
+        let Reference { contender: tcp, goodput_bps } = group.starved.as_ref()?;
+        let (beside, beside_tcp) = (group.goodput.mean.number()? / 1e6, goodput_bps / 1e6);
+        let (name, neighbour, transport) = (&contender.name, &group.name, &group.transport);
+        Some(format!(
+            "{name} starves its neighbour {neighbour} ({transport}): {beside:.2} Mbit/s beside it against \
+             {beside_tcp:.2} beside {tcp}, less than half (95 %)."
+        ))
+    })
 }
 
 /// What it spends on repair, where that is not about what the baseline spends.
@@ -137,6 +152,16 @@ mod tests {
         repair.unwrap().mean = crate::measure::Value::Number(40.2);
         let verdict = sentences(&outcome);
         assert!(verdict[0].ends_with("It repairs with 40 % more bytes (today: 12 %)."), "{verdict:?}");
+    }
+
+    #[test]
+    fn who_starves_a_neighbour_is_named() {
+        let verdict = sentences(&example::crowded());
+        assert_eq!(
+            verdict[2..],
+            ["udp-rs starves its neighbour download (TCP cubic): 1.00 Mbit/s beside it against 6.00 beside \
+              tcp-cubic, less than half (95 %)."]
+        );
     }
 
     #[test]

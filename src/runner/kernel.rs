@@ -28,6 +28,9 @@ pub fn play(
 ) -> Result<(), TrialError> {
     let seed = Seed(seed);
     let stage = Stage::make(scenario.path.mtu)?;
+    if flows(scenario, &scenario.contenders[place]).any(|flow| flow.protocol.is_tcp_with_ecn()) {
+        stage.ask_for_ecn()?;
+    }
     let mut ports = PortAllocator::new(scenario.ports);
     let mut others = PortAllocator::new(NEIGHBOURS);
     let mut sessions = Vec::new();

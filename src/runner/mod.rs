@@ -12,6 +12,7 @@ mod outcome;
 pub mod realtime;
 pub mod remote;
 pub mod rest;
+mod sharing;
 mod trial;
 
 use std::num::NonZeroUsize;
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 pub use self::outcome::{ContenderOutcome, Difference, Outcome, Summary};
+pub use self::sharing::{NeighbourOutcome, Reference};
 use crate::ledger::Imbalance;
 use crate::measure::{Metrics, Recent};
 use crate::record::Sink;

@@ -1,5 +1,6 @@
 //! What came of a scenario: every metric of every contender, over seeds and against the baseline.
 
+use super::sharing::{self, NeighbourOutcome};
 use crate::measure::statistics::{interval, mean, paired_difference};
 use crate::measure::{METRICS, Metrics, Value};
 use crate::scenario::Scenario;
@@ -30,8 +31,10 @@ impl Outcome {
         ports: (u16, u16),
     ) -> Self {
         let baseline = trials.get(scenario.baseline).cloned().unwrap_or_default();
-        let contenders = scenario.contenders.iter().zip(trials).enumerate();
-        let contenders = contenders.map(|(place, (contender, per_seed))| ContenderOutcome {
+        let neighbours: Vec<_> =
+            (0..trials.len()).map(|place| sharing::neighbours(scenario, place, &trials)).collect();
+        let contenders = scenario.contenders.iter().zip(trials).zip(neighbours).enumerate();
+        let contenders = contenders.map(|(place, ((contender, per_seed), neighbours))| ContenderOutcome {
             name: contender.name.clone(),
             transport: contender.protocol.to_string(),
             tcp: contender.protocol.is_tcp(),
@@ -43,6 +46,7 @@ impl Outcome {
                 let difference = |key| Difference::new(key, &per_seed, &baseline);
                 METRICS.iter().filter_map(|metric| difference(metric.key)).collect()
             },
+            neighbours,
             per_seed,
         });
         Self { seeds, complete, baseline: scenario.baseline, contenders: contenders.collect(), ports }
@@ -67,6 +71,8 @@ pub struct ContenderOutcome {
     /// Each metric's difference to the baseline, this one minus that one, paired by seed; in the order
     /// of [`METRICS`] without those that have no value. Empty for the baseline itself.
     pub differences: Vec<Difference>,
+    /// What each group of neighbours had beside it, in the order of the scenario.
+    pub neighbours: Vec<NeighbourOutcome>,
 }
 
 /// A metric over the seeds.
@@ -93,7 +99,13 @@ pub struct Difference {
 
 impl Summary {
     fn new(key: &'static str, per_seed: &[Metrics]) -> Self {
-        match numbers(key, per_seed) {
+        Self::of(key, values(key, per_seed))
+    }
+
+    /// The summary of values, one a seed. Where one of them is absent there is none over all of them:
+    /// leaving out the seeds on which nothing arrived would flatter whoever lost everything there.
+    pub(super) fn of(key: &'static str, values: impl Iterator<Item = Value>) -> Self {
+        match numbers(values) {
             Ok(numbers) => Self {
                 key,
                 mean: mean(&numbers).map_or(Value::Absent("no seed is complete"), Value::Number),
@@ -106,17 +118,20 @@ impl Summary {
 
 impl Difference {
     fn new(key: &'static str, this: &[Metrics], that: &[Metrics]) -> Option<Self> {
-        let (this, that) = (numbers(key, this).ok()?, numbers(key, that).ok()?);
+        let (this, that) = (numbers(values(key, this)).ok()?, numbers(values(key, that)).ok()?);
         let differences: Vec<f64> = this.iter().zip(&that).map(|(this, that)| this - that).collect();
         let interval = paired_difference(&this, &that).map(|(_, interval)| (interval.low, interval.high));
         Some(Self { key, mean: mean(&differences)?, interval })
     }
 }
 
-/// The values of a metric, seed by seed. A metric without a value for some seed has none over all of
-/// them: leaving out the seeds on which nothing arrived would flatter whoever lost everything there.
-fn numbers(key: &str, per_seed: &[Metrics]) -> Result<Vec<f64>, &'static str> {
-    let values = per_seed.iter().map(|metrics| metrics.get(key).unwrap_or(Value::Absent("not measured")));
+/// The values of a metric, seed by seed.
+fn values(key: &str, per_seed: &[Metrics]) -> impl Iterator<Item = Value> {
+    per_seed.iter().map(move |metrics| metrics.get(key).unwrap_or(Value::Absent("not measured")))
+}
+
+/// All of them as numbers, or why one is absent.
+fn numbers(values: impl Iterator<Item = Value>) -> Result<Vec<f64>, &'static str> {
     values
         .map(|value| match value {
             Value::Number(number) => Ok(number),

@@ -96,6 +96,7 @@ pub(super) fn measured(scenario: &Scenario) -> MeasureConfig {
         display: scenario.display,
         sessions: scenario.sessions,
         capacity: capacity(scenario),
+        neighbours: scenario.neighbours.iter().map(|neighbour| neighbour.count).collect(),
     }
 }
 

@@ -30,11 +30,12 @@ const TABLES: &[(&[&str], &[&[&str]])] = &[
     (&["path", "*", "loss", "gilbert"], CHAINS),
     (&["path", "*", "loss", "gilbert-elliott"], CHAINS),
     (&["path", "*", "bottleneck"], &[&["rate"], &["trace"]]),
+    (&["path", "*", "bottleneck", "queue"], &[&["droptail"], &["codel"], &["pie"], &["fq-codel"]]),
     (&["path", "*", "outage"], &[&["at", "for", "every"], &["random"], &["channel"]]),
 ];
 
 /// The first alternatives of the tables in which nothing else may be.
-const CHOICES: &[&str] = &["none", "two-state", "uniform", "iid"];
+const CHOICES: &[&str] = &["none", "two-state", "uniform", "iid", "droptail"];
 
 const APPLICATIONS: &[&[&str]] = &[&["trace"], &["constant"], &["desktop"], &["keystrokes"], &["bulk"]];
 const TRANSPORTS: &[&[&str]] = &[&["tcp"], &["udp"]];

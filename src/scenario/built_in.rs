@@ -37,6 +37,8 @@ pub const SCENARIOS: &[BuiltIn] = &[
     scenario!("train-lte"),
     scenario!("loss-steps"),
     scenario!("busy-office"),
+    scenario!("shared-droptail"),
+    scenario!("shared-fq-codel"),
     scenario!("hotel-congested"),
     scenario!("satellite"),
     scenario!("framehawk-hell"),

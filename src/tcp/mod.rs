@@ -17,6 +17,7 @@
 //! | closing, urgent data, PAWS, Fast Open | yes | no: a connection lasts as long as its session |
 
 mod congestion;
+mod ecn;
 pub(crate) mod queue;
 mod rack;
 mod receiver;
@@ -30,6 +31,8 @@ mod stream;
 use std::collections::VecDeque;
 
 pub use self::congestion::Congestion;
+pub use self::ecn::Flags;
+use self::ecn::Notification;
 use self::receiver::Receiver;
 pub use self::segment::{Handshake, SackBlocks, Segment};
 use self::sender::{Outgoing, Sender};
@@ -59,6 +62,9 @@ pub struct Config {
     pub initial_window: u32,
     /// Bytes that the receiver holds beyond a hole.
     pub receive_buffer: ByteSize,
+    /// Whether both ends take part in explicit congestion notification (RFC 3168). Off by default, as in
+    /// Linux for connections that it opens.
+    pub ecn: bool,
 }
 
 impl Default for Config {
@@ -71,6 +77,7 @@ impl Default for Config {
             initial_window: 10,
             // Half of Linux's default limit, tcp_rmem[2] = 32 MB: the other half is overhead.
             receive_buffer: ByteSize::new(16 << 20),
+            ecn: false,
         }
     }
 }
@@ -112,6 +119,7 @@ pub struct End {
     phase: Phase,
     /// The client's answer to the server's agreement has to leave.
     confirm: bool,
+    ecn: Notification,
     sender: Sender,
     receiver: Receiver,
     writer: Writer,
@@ -143,6 +151,7 @@ impl End {
             direction,
             phase,
             confirm: false,
+            ecn: Notification::new(config.ecn),
             sender: Sender::new(segment_bytes, config.initial_window, controller),
             receiver: Receiver::new(segment_bytes, config.receive_buffer.get() as u32),
             writer,
@@ -156,6 +165,7 @@ impl End {
     }
 
     fn handle_handshake(&mut self, now: Time, segment: &Segment) {
+        self.ecn.negotiate(segment);
         match (segment.handshake, self.phase) {
             (Handshake::Syn, Phase::Listen | Phase::Opening { .. }) => {
                 self.phase = Phase::Opening { sent_at: None, tries: 0 };
@@ -257,6 +267,7 @@ impl End {
             sent_at: now,
             echo: acknowledgment.echo,
             handshake,
+            ecn: self.ecn.flags(handshake),
         };
         Transmit { packet, ecn: Ecn::NotEct }
     }
@@ -267,7 +278,13 @@ impl End {
             let event = Event::SourceSent { source: outgoing.number, bytes: outgoing.length };
             self.record(now, self.direction, event, sink);
         }
-        self.segment(now, class, Handshake::Done, Some(outgoing))
+        let mut transmit = self.segment(now, class, Handshake::Done, Some(outgoing));
+        // What is sent again is not marked, or who forges a mark could not be told (RFC 3168, 6.1.5).
+        if class == Class::Source && self.ecn.is_agreed() {
+            transmit.packet.ecn.reduced = self.sender.take_reduced();
+            transmit.ecn = Ecn::Ect0;
+        }
+        transmit
     }
 }
 
@@ -285,6 +302,9 @@ impl Endpoint for End {
             self.record(now, self.direction, Event::RoundTrip(round_trip), sink);
         }
         if segment.length > 0 {
+            if self.ecn.arrive(&segment, arrival.ecn) {
+                self.receiver.acknowledge_at_once();
+            }
             self.receive(now, &segment, sink);
         }
     }
@@ -359,19 +379,21 @@ mod tests {
 
     /// Two ends 25 ms apart. The n-th segment that the server or the client sends (handshake included)
     /// is lost where `lost` or `lost_by_client` says so.
-    struct Pair {
+    pub(super) struct Pair {
         ends: [End; 2],
-        under_way: Vec<(Time, usize, Segment)>,
+        under_way: Vec<(Time, usize, Arrival<Segment>)>,
         now: Time,
-        sent: Vec<(Time, Segment)>,
+        pub(super) sent: Vec<(Time, Segment)>,
         events: Vec<(Time, FrameEvent)>,
         lost: fn(usize) -> bool,
         lost_by_client: fn(usize) -> bool,
         sent_by_client: usize,
+        /// Which of the server's segments are marked, where they may be.
+        pub(super) marked: fn(usize) -> bool,
     }
 
     impl Pair {
-        fn new(config: &Config, lost: fn(usize) -> bool) -> Self {
+        pub(super) fn new(config: &Config, lost: fn(usize) -> bool) -> Self {
             let ends = connection(config, Flow(0), Seed(1));
             Self {
                 ends,
@@ -382,16 +404,22 @@ mod tests {
                 lost,
                 lost_by_client: |_| false,
                 sent_by_client: 0,
+                marked: |_| false,
             }
         }
 
-        fn offer(&mut self, id: u32, size: u32, deadline: Time) {
+        pub(super) fn offer(&mut self, id: u32, size: u32, deadline: Time) {
             let (id, head) = (FrameId(id), Bytes::from_static(b"head"));
             let frame = Frame { id, captured: self.now, deadline, priority: Priority::Delta, size, head };
             self.ends[0].offer(self.now, frame, &mut Discard);
         }
 
-        fn run_until(&mut self, end: Time) {
+        /// When the last event was.
+        pub(super) fn finished(&self) -> Time {
+            self.events.last().map_or(Time::NEVER, |&(at, _)| at)
+        }
+
+        pub(super) fn run_until(&mut self, end: Time) {
             loop {
                 for number in 0..2 {
                     while let Some(transmit) = self.ends[number].poll_transmit(self.now, &mut Discard) {
@@ -402,12 +430,13 @@ mod tests {
                             self.sent_by_client += 1;
                             (self.lost_by_client)(self.sent_by_client - 1)
                         };
+                        let Transmit { packet, mut ecn } = transmit;
+                        if ecn == Ecn::Ect0 && number == 0 && (self.marked)(self.sent.len() - 1) {
+                            ecn = Ecn::Ce;
+                        }
                         if !lost {
-                            self.under_way.push((
-                                self.now + Duration::from_millis(25),
-                                1 - number,
-                                transmit.packet,
-                            ));
+                            let at = self.now + Duration::from_millis(25);
+                            self.under_way.push((at, 1 - number, Arrival { packet, ecn }));
                         }
                     }
                     while let Some(event) = self.ends[number].poll_event() {
@@ -420,12 +449,8 @@ mod tests {
                 self.now = next.max(self.now);
                 match self.under_way.iter().position(|&(at, ..)| at == self.now) {
                     Some(place) => {
-                        let (_, to, packet) = self.under_way.remove(place);
-                        self.ends[to].handle_packet(
-                            self.now,
-                            Arrival { packet, ecn: Ecn::NotEct },
-                            &mut Discard,
-                        );
+                        let (_, to, arrival) = self.under_way.remove(place);
+                        self.ends[to].handle_packet(self.now, arrival, &mut Discard);
                     }
                     None => self.ends.iter_mut().for_each(|end| end.handle_timeout(self.now, &mut Discard)),
                 }

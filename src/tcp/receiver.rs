@@ -217,6 +217,11 @@ impl Receiver {
         self.at_once |= self.delayed_until.is_some_and(|until| until <= now);
     }
 
+    /// The segment that is arriving must not wait to be acknowledged.
+    pub(super) const fn acknowledge_at_once(&mut self) {
+        self.at_once = true;
+    }
+
     /// Whether an acknowledgment should leave now, with or without data.
     pub(super) const fn wants_to_acknowledge(&self) -> bool {
         self.at_once

@@ -4,6 +4,7 @@
 //! segment also has a number of its own, because boundaries never move once a segment was cut
 //! (Linux may merge small neighbors when it retransmits; the model does not).
 
+use super::ecn;
 use crate::endpoint::{Class, Wire};
 use crate::time::Time;
 
@@ -32,6 +33,8 @@ pub struct Segment {
     pub echo: Time,
     /// What it does in the handshake.
     pub handshake: Handshake,
+    /// Explicit congestion notification.
+    pub ecn: ecn::Flags,
 }
 
 /// A segment's part in the handshake (RFC 9293, section 3.5).
@@ -111,6 +114,7 @@ mod tests {
             sent_at: Time::ZERO,
             echo: Time::ZERO,
             handshake: Handshake::Done,
+            ecn: ecn::Flags::default(),
         }
     }
 

@@ -24,6 +24,7 @@
 //! | 4 | taken | refresh requests of the other end that arrived, modulo 2^32 |
 //! | 4 | asked | number of the first refresh request that follows, modulo 2^32 |
 //! | v, 4 each | requests | how many; the frame that each one misses |
+//! | v | marked | packets that arrived with a mark of congestion, ECN-CE (RFC 9000 §19.3.2); absent where none did |
 //!
 //! The ranges follow RFC 9000 §19.3, but count gaps and runs from 1 instead of from 0. The oldest fall
 //! off where there are more than [`Feedback::RANGES_MAX`].
@@ -66,6 +67,8 @@ pub struct Feedback {
     pub asked: u32,
     /// The frames that are missed, by requests of which the other end has not told that they arrived.
     pub requests: Vec<FrameId>,
+    /// How many packets arrived marked with congestion, since the start of the session, modulo 2^32.
+    pub marked: u32,
 }
 
 /// Packets of trains that arrived right behind the packet sent before them, since the start of the
@@ -168,6 +171,9 @@ impl Feedback {
         for frame in &self.requests {
             out.put_u32(frame.0);
         }
+        if self.marked > 0 {
+            put_varint(out, self.marked);
+        }
     }
 
     /// The length of what [`Feedback::encode`] writes.
@@ -187,6 +193,7 @@ impl Feedback {
             + wanted.sum::<usize>()
             + deficits.sum::<usize>()
             + 4 * self.requests.len()
+            + if self.marked > 0 { varint_len(self.marked) } else { 0 }
     }
 
     /// Reads the fields; nothing may follow them.
@@ -218,6 +225,7 @@ impl Feedback {
             taken: get_u32(rest)?,
             asked: get_u32(rest)?,
             requests: get_list(rest, Self::REQUESTS_MAX, |rest| Ok(FrameId(get_u32(rest)?)))?,
+            marked: if rest.is_empty() { 0 } else { at_least_one(get_varint(rest)?)? },
         };
         if rest.is_empty() { Ok(feedback) } else { Err(Malformed::InvalidField) }
     }
@@ -328,14 +336,14 @@ pub(super) mod tests {
                 Losses { expected, lost, residual, runs, deficit }
             });
         (
-            (any::<[u32; 9]>(), 1_u32.., losses),
+            (any::<[u32; 10]>(), 1_u32.., losses),
             prop::collection::vec(range, 0..=Feedback::RANGES_MAX),
             prop::collection::vec(wanted, 0..=Feedback::WANTED_MAX),
             prop::collection::vec(deficit, 0..=Feedback::DEFICITS_MAX),
             prop::collection::vec((0_u32..).prop_map(FrameId), 0..=Feedback::REQUESTS_MAX),
         )
             .prop_map(|((numbers, run, losses), ranges, wanted, deficits, requests)| {
-                let [largest, echo, held, delay, bytes, micros, floor, taken, asked] = numbers;
+                let [largest, echo, held, delay, bytes, micros, floor, taken, asked, marked] = numbers;
                 Feedback {
                     largest,
                     echo,
@@ -351,6 +359,7 @@ pub(super) mod tests {
                     taken,
                     asked,
                     requests,
+                    marked,
                 }
             })
     }

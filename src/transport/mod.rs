@@ -80,6 +80,8 @@ pub struct Config {
     pub feedback: Duration,
     /// How much reordering is taken for no loss, at first; it grows where it proves too small.
     pub tolerance: Tolerance,
+    /// Whether queues may mark packets instead of dropping them (RFC 3168).
+    pub ecn: bool,
 }
 
 impl Default for Config {
@@ -95,6 +97,7 @@ impl Default for Config {
             rate: Rate::None,
             feedback: Duration::from_millis(20),
             tolerance: Tolerance { packets: 3, time: Duration::from_millis(10) },
+            ecn: false,
         }
     }
 }
@@ -136,6 +139,8 @@ pub struct Tolerance {
 pub struct End {
     flow: Flow,
     direction: Direction,
+    /// How what leaves is marked.
+    ecn: Ecn,
     sender: Sender,
     receiver: Receiver,
     reporter: Reporter,
@@ -157,6 +162,7 @@ impl End {
         Self {
             flow,
             direction,
+            ecn: if config.ecn { Ecn::Ect0 } else { Ecn::NotEct },
             sender: Sender::new(flow, config, encoder),
             receiver: Receiver::new(flow, config, decoder),
             reporter: Reporter::new(
@@ -212,6 +218,7 @@ impl Endpoint for End {
             Ok(Some(number)) => {
                 let has_data = !matches!(packet.body, Body::Feedback(_));
                 self.reporter.note(now, number, &packet.header, packet.size(), has_data);
+                self.reporter.note_mark(arrival.ecn);
                 self.handle_new(&mut trace, number, &packet)
             }
             Err(reason) => Err(reason),
@@ -235,7 +242,7 @@ impl Endpoint for End {
             Some(feedback) => self.sender.stamp(now, Body::Feedback(Arc::new(feedback))),
             None => self.sender.poll_transmit(&mut self.outgoing(now, sink))?,
         };
-        Some(Transmit { packet, ecn: Ecn::NotEct })
+        Some(Transmit { packet, ecn: self.ecn })
     }
 
     fn poll_timeout(&self) -> Option<Time> {

@@ -4,6 +4,7 @@
 //! confirmed or something is wanted, but never more than eight times in an interval. Feedback alone
 //! calls for no feedback, so that two ends do not talk about nothing for ever.
 
+use crate::endpoint::Ecn;
 use crate::time::{Duration, Time};
 
 use super::feedback::{Feedback, Trains};
@@ -32,6 +33,8 @@ pub(super) struct Reporter {
     train: Trains,
     /// All trains that were long enough.
     trains: Trains,
+    /// How many packets arrived marked.
+    marked: u32,
 }
 
 /// Bytes of a train that are worth counting: eight full packets. In shorter ones the jitter of the path
@@ -52,6 +55,7 @@ impl Reporter {
             delay: None,
             train: Trains::default(),
             trains: Trains::default(),
+            marked: 0,
         }
     }
 
@@ -66,6 +70,15 @@ impl Reporter {
         // Clocks are unrelated: of two delays the lesser is the one that the other is after.
         let least = self.delay.filter(|least| delay.wrapping_sub(*least) as i32 >= 0);
         self.delay = Some(least.unwrap_or(delay));
+    }
+
+    /// Takes note of how a packet is marked that arrived for the first time. The first mark after a
+    /// feedback is as urgent as a loss.
+    pub(super) fn note_mark(&mut self, mark: Ecn) {
+        if mark == Ecn::Ce {
+            self.marked = self.marked.wrapping_add(1);
+            self.urgent = true;
+        }
     }
 
     /// Takes note of a packet that may continue a train.
@@ -106,6 +119,7 @@ impl Reporter {
             Feedback { echo, held: now.since(arrived).as_micros() as u32, ..Feedback::default() };
         feedback.delay = self.delay.unwrap_or_else(|| (arrived.as_micros() as u32).wrapping_sub(echo));
         feedback.trains = self.trains;
+        feedback.marked = self.marked;
         receiver.describe(&mut feedback);
         requests.describe(now, &mut feedback);
         while feedback.encoded_len() > self.len_max && feedback.ranges.pop().is_some() {}

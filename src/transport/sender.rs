@@ -64,7 +64,7 @@ pub(super) struct Sender {
     last_data: Option<u64>,
     unanswered: Unanswered,
     /// The newest feedback: its packet number, and the accounts of losses and of trains in it.
-    heard: Option<(u64, Losses, Trains)>,
+    heard: Option<(u64, Losses, Trains, u32)>,
     largest: Option<u64>,
     dropped: VecDeque<FrameId>,
 }
@@ -199,9 +199,9 @@ impl Sender {
         }
         let since = if self.last_data <= self.largest { None } else { Some(trace.now) };
         self.unanswered.since = since;
-        let heard = self.heard.replace((number, feedback.losses, feedback.trains));
-        let (_, losses, trains) = heard.unwrap_or_default();
-        self.report(trace.now, &losses, &trains, feedback);
+        let heard = self.heard.replace((number, feedback.losses, feedback.trains, feedback.marked));
+        let (_, losses, trains, marked) = heard.unwrap_or_default();
+        self.report(trace.now, &losses, &trains, marked, feedback);
         if self.config.retransmit != Retransmit::Never {
             let heard = Heard {
                 now: trace.now,
@@ -351,7 +351,7 @@ impl Sender {
     }
 
     /// Hands the account of losses to the code and to the rate.
-    fn report(&mut self, now: Time, before: &Losses, trains: &Trains, feedback: &Feedback) {
+    fn report(&mut self, now: Time, before: &Losses, trains: &Trains, marked: u32, feedback: &Feedback) {
         let losses = &feedback.losses;
         let load = self.load.rate(now);
         let report = LossReport {
@@ -373,6 +373,7 @@ impl Sender {
                 round_trip,
                 expected: report.expected,
                 lost: report.lost,
+                marked: feedback.marked.wrapping_sub(marked),
                 sent: self.sent,
                 train: Train {
                     bytes: feedback.trains.bytes.wrapping_sub(trains.bytes),

@@ -19,6 +19,7 @@ fn config() -> MeasureConfig {
         display: Duration::from_millis(10),
         sessions: 1,
         capacity: None,
+        neighbours: Vec::new(),
     }
 }
 

@@ -27,6 +27,7 @@ fn config() -> MeasureConfig {
         display: Duration::from_millis(10),
         sessions: 1,
         capacity: None,
+        neighbours: Vec::new(),
     }
 }
 
@@ -535,4 +536,33 @@ fn a_run_that_is_ended_early_has_the_figures_of_the_time_that_it_had() {
     assert_near(&metrics, "frames_on_time_pct", 100.0, 1.0);
     let whole = script.metrics(config());
     assert_eq!(metrics.get("age_p50_ms"), whole.get("age_p50_ms"));
+}
+
+#[test]
+fn neighbours_are_measured_by_group_and_together() {
+    let mut script = Script::default();
+    let arrived = |bytes| {
+        let by = Arrived::Delivered;
+        Event::SourceArrived { source: 0, bytes, by, in_time: true }
+    };
+    // A session, two downloads, and a call; what arrives before or behind the window does not count.
+    for (flow, bytes) in [(0, 1_000_000), (1, 3_000_000), (2, 1_000_000), (3, 500_000)] {
+        script.add(ms(5000), flow, DOWN, arrived(bytes));
+        script.add(ms(500), flow, DOWN, arrived(7_000_000));
+        script.add(ms(12_000), flow, DOWN, arrived(7_000_000));
+        script.add(ms(6000), flow, Direction::Up, arrived(7_000_000));
+    }
+    script.add(ms(6000), 4, DOWN, arrived(7_000_000));
+    let metrics = script.metrics(MeasureConfig { neighbours: vec![2, 1], ..config() });
+    assert_near(&metrics, "goodput_bps", 800_000.0, 1e-6);
+    assert_near(&metrics, "neighbour_goodput_bps", 3_600_000.0, 1e-6);
+    assert_near(&metrics, "path_jain_index", 5.5 * 5.5 / (4.0 * 11.25), 1e-9);
+    let [downloads, call] = metrics.neighbours() else { panic!("{:?}", metrics.neighbours()) };
+    assert_eq!(downloads.goodput_bps, Value::Number(3_200_000.0));
+    assert_eq!(downloads.jain_index, Value::Number(16.0 / 20.0));
+    assert_eq!(call.goodput_bps, Value::Number(400_000.0));
+    assert_eq!(call.jain_index, Value::Absent("there is only one session"));
+    let alone = Script::default().metrics(config());
+    assert_eq!(alone.get("path_jain_index"), Some(Value::Absent("there is no neighbour")));
+    assert!(alone.neighbours().is_empty());
 }

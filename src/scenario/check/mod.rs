@@ -19,6 +19,7 @@ use crate::units::{Bitrate, ByteSize};
 
 mod code;
 mod path;
+mod queue;
 
 /// Everything that is wrong with a scenario of the right shape.
 pub(super) fn check(file: &ScenarioFile, sources: &Sources) -> Vec<Problem> {
@@ -208,6 +209,10 @@ impl Checker<'_> {
                 let problem = Problem::at(pace.span(), "`pace` has no effect here");
                 self.problems.push(problem.label("belongs to `rate = \"fixed\"`"));
             }
+        }
+        if udp.ecn.value && udp.rate != RateControl::Delay {
+            let problem = Problem::at(udp.ecn.span(), "nothing would answer the marks");
+            self.problems.push(problem.label("belongs to `rate = \"delay\"`"));
         }
         self.fec(&udp.fec);
     }
@@ -446,6 +451,26 @@ mod tests {
             (
                 &["path.down.bottleneck={ rate = \"1Mbit/s\", queue.droptail = \"0 packets\" }"],
                 "a queue that holds nothing drops everything: must be above 0",
+            ),
+            (
+                &["path.down.bottleneck={ rate = \"1Mbit/s\", queue.codel.target = \"100ms\" }"],
+                "the target is not below the interval: the target is 100 ms, the interval 100 ms",
+            ),
+            (
+                &["path.down.bottleneck={ rate = \"1Mbit/s\", queue.pie.tupdate = \"0ms\" }"],
+                "0ms is out of range: must be from 1ms to 10s",
+            ),
+            (
+                &["path.down.bottleneck={ rate = \"1Mbit/s\", queue.fq-codel.flows = 0 }"],
+                "0 is out of range: must be from 1 to 65536",
+            ),
+            (
+                &["path.down.bottleneck={ rate = \"1Mbit/s\", queue.red = {} }"],
+                "unknown choice `red`: not known here",
+            ),
+            (
+                &["contender.udp.udp.ecn=true"],
+                "nothing would answer the marks: belongs to `rate = \"delay\"`",
             ),
             (
                 &["path.down.outage={ at = [\"1s\", \"2s\"], for = \"2s\" }"],

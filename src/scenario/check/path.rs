@@ -2,12 +2,11 @@
 
 use super::Checker;
 use crate::scenario::file::loss::{GilbertElliottLoss, Loss, LossPlace};
-use crate::scenario::file::path::{Bottleneck, Jitter, Link, Outage, Queue};
+use crate::scenario::file::path::{Bottleneck, Jitter, Link, Outage};
 use crate::scenario::place::At;
 use crate::scenario::problem::Problem;
-use crate::scenario::quantity::QueueLimit;
 use crate::time::Duration;
-use crate::units::{Bitrate, ByteSize, Probability};
+use crate::units::{Bitrate, Probability};
 
 /// More than any link delays a packet.
 const DELAY_MAX: Duration = Duration::from_secs(60);
@@ -130,22 +129,7 @@ impl Checker<'_> {
         if let Some(trace) = &bottleneck.trace {
             self.exists(&trace.file);
         }
-        if let Some(queue) = &bottleneck.queue {
-            let Queue::Droptail(limit) = queue;
-            let holds_nothing = match limit.value {
-                QueueLimit::Time(time) => time.is_zero(),
-                QueueLimit::Bytes(bytes) => bytes == ByteSize::ZERO,
-                QueueLimit::Packets(packets) => packets == 0,
-            };
-            if holds_nothing {
-                let problem = Problem::at(limit.span(), "a queue that holds nothing drops everything");
-                self.problems.push(problem.label("must be above 0"));
-            }
-            if bottleneck.trace.is_some() && matches!(limit.value, QueueLimit::Time(_)) {
-                let problem = Problem::at(limit.span(), "a trace has no one rate to measure this time by");
-                self.problems.push(problem.label("write a size or a number of packets: \"150 packets\""));
-            }
-        }
+        bottleneck.queue.iter().for_each(|queue| self.queue(queue, bottleneck));
         self.together(("channel", &bottleneck.channel), ("bad-factor", &bottleneck.bad_factor));
         bottleneck.channel.iter().for_each(|channel| self.channel_name(channel));
         if let Some(factor) = &bottleneck.bad_factor {

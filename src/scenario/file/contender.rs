@@ -51,6 +51,10 @@ pub struct Tcp {
     /// How much that is not sent yet the socket takes (the option TCP_NOTSENT_LOWAT); the rest waits
     /// where it can still be dropped. From 1 B to 100 MB, default `"16kB"`.
     pub notsent_lowat: At<ByteSize>,
+    /// Whether it takes part in explicit congestion notification (RFC 3168), so that queues with `ecn`
+    /// mark its segments and do not drop them. Default `false`: Linux agrees when it is asked, but does
+    /// not ask (`tcp_ecn = 2`). On the kernel path all connections of a trial ask where one of them does.
+    pub ecn: bool,
 }
 
 impl Default for Tcp {
@@ -59,6 +63,7 @@ impl Default for Tcp {
             congestion: Congestion::default(),
             stale: Stale::default(),
             notsent_lowat: At::default_of(ByteSize::new(16_000)),
+            ecn: false,
         }
     }
 }
@@ -113,6 +118,8 @@ pub struct Udp {
     pub pace: Option<At<Bitrate>>,
     /// How many later packets must have arrived before a missing one counts as lost.
     pub reordering: At<u32>,
+    /// Whether it takes part in explicit congestion notification.
+    pub ecn: At<bool>,
 }
 
 /// Datagrams with error correction.
@@ -143,6 +150,9 @@ pub struct WrittenUdp {
     /// How many later packets must have arrived before a missing one counts as lost rather than late.
     /// From 1 to 1000, default 3 (RFC 9002, section 6.1.1).
     pub reordering: Option<At<u32>>,
+    /// Whether it takes part in explicit congestion notification, so that queues with `ecn` mark its
+    /// packets and do not drop them. Needs `rate = "delay"`, which answers marks. Default `false`.
+    pub ecn: Option<At<bool>>,
 }
 
 impl From<WrittenUdp> for Udp {
@@ -158,6 +168,7 @@ impl From<WrittenUdp> for Udp {
             rate: written.rate.unwrap_or(settings.rate),
             pace: written.pace,
             reordering: written.reordering.unwrap_or(At::default_of(3)),
+            ecn: written.ecn.unwrap_or(At::default_of(false)),
         }
     }
 }

@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::loss::Loss;
+use super::queue::Queue;
 use crate::scenario::place::At;
 use crate::scenario::quantity::QueueLimit;
 use crate::time::Duration;
@@ -173,14 +174,14 @@ pub struct Bottleneck {
 }
 
 impl Bottleneck {
-    /// What the queue holds: [`Bottleneck::queue`], or its default. A trace has no one rate by which a
-    /// time could be turned into bytes, so there it is packets.
-    pub fn queue_limit(&self) -> QueueLimit {
-        match (&self.queue, &self.trace) {
-            (Some(Queue::Droptail(limit)), _) => limit.value,
-            (None, Some(_)) => QueueLimit::Packets(150),
-            (None, None) => QueueLimit::Time(Duration::from_millis(100)),
-        }
+    /// The queue: [`Bottleneck::queue`], or its default. A trace has no one rate by which a time could be
+    /// turned into bytes, so there it is packets.
+    pub fn queue_or_default(&self) -> Queue {
+        let limit = match self.trace {
+            Some(_) => QueueLimit::Packets(150),
+            None => QueueLimit::Time(Duration::from_millis(100)),
+        };
+        self.queue.clone().unwrap_or(Queue::Droptail(At::default_of(limit)))
     }
 }
 
@@ -191,15 +192,6 @@ pub struct RateTrace {
     /// A file in Mahimahi's format, looked for beside the scenario's file: one line for each chance to
     /// send 1500 bytes, with its time in milliseconds. It repeats when it ends.
     pub file: At<String>,
-}
-
-/// The queue before the bottleneck.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Queue {
-    /// First in, first out; what finds it full is dropped. The limit is a time, a size or a number of
-    /// packets: `"100ms"`, `"64kB"`, `"100 packets"`.
-    Droptail(At<QueueLimit>),
 }
 
 /// Times at which nothing passes: exactly one of `at` (with `for`), `random` and `channel`.

@@ -30,14 +30,19 @@ impl Pace {
 }
 
 impl Lower<'_> {
-    pub(super) fn neighbour(&mut self, neighbour: &written::Neighbour, pace: &Pace) -> Option<Neighbour> {
+    pub(super) fn neighbour(
+        &mut self,
+        name: &str,
+        neighbour: &written::Neighbour,
+        pace: &Pace,
+    ) -> Option<Neighbour> {
         let protocol = match (&neighbour.tcp, &neighbour.udp) {
             (Some(tcp), _) => Protocol::Tcp(self.tcp(tcp)),
             (None, Some(udp)) => self.udp(udp, pace),
             (None, None) => return None,
         };
         let traffic = self.workload(&neighbour.traffic)?;
-        Some(Neighbour { count: neighbour.count.value as u16, protocol, traffic })
+        Some(Neighbour { name: name.to_owned(), count: neighbour.count.value as u16, protocol, traffic })
     }
 
     pub(super) fn protocol(&mut self, contender: &Contender, pace: &Pace) -> Protocol {
@@ -57,6 +62,7 @@ impl Lower<'_> {
             mtu: self.file.path.mtu.value as u16,
             stale: stale(tcp.stale),
             not_sent_low: tcp.notsent_lowat.value,
+            ecn: tcp.ecn,
             ..tcp::Config::default()
         }
     }
@@ -84,6 +90,7 @@ impl Lower<'_> {
                 packets: udp.reordering.value,
                 ..transport::Config::default().tolerance
             },
+            ecn: udp.ecn.value,
             ..transport::Config::default()
         };
         Protocol::Udp { down: config(pace.down), up: config(pace.up), scheme: self.scheme(&udp.fec) }

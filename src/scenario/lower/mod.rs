@@ -76,6 +76,8 @@ impl Directions {
 /// Other traffic on the path.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Neighbour {
+    /// Its name in the file.
+    pub name: String,
     /// How many of them there are.
     pub count: u16,
     /// What carries it.
@@ -131,6 +133,11 @@ impl Protocol {
         steady_code && blind && steady_rate && matches!(down.stale, Stale::Keep)
     }
 
+    /// Whether it is TCP that takes part in explicit congestion notification.
+    pub const fn is_tcp_with_ecn(&self) -> bool {
+        matches!(self, Self::Tcp(config) if config.ecn)
+    }
+
     /// Whether it is TCP.
     pub const fn is_tcp(&self) -> bool {
         matches!(self, Self::Tcp(_))
@@ -184,7 +191,8 @@ impl Lower<'_> {
         let traffic = Directions { down: self.traffic(Direction::Down), up: self.traffic(Direction::Up) };
         let duration = Time::ZERO + file.duration.value;
         let pace = Pace::of(file);
-        let neighbours = file.neighbour.iter().filter_map(|(_, one)| self.neighbour(one, &pace)).collect();
+        let neighbours = file.neighbour.iter();
+        let neighbours = neighbours.filter_map(|(name, one)| self.neighbour(name, one, &pace)).collect();
         Some(Scenario {
             warm_up: Time::ZERO + file.measure.warm_up.value,
             duration,

@@ -2,9 +2,10 @@
 
 use super::Lower;
 use crate::impair::config::{
-    BottleneckConfig, ChannelConfig, ChannelDelayConfig, Distribution, JitterConfig, LinkArqConfig,
-    LinkConfig, LossConfig, LossFrom, LossModel, LossPlace, OutageConfig, OutagePolicy, PathConfig,
-    QueueLimit, RateConfig, ReorderConfig, Sojourn, Timeline,
+    BottleneckConfig, ChannelConfig, ChannelDelayConfig, CodelConfig, Distribution, FqCodelConfig,
+    JitterConfig, LinkArqConfig, LinkConfig, LossConfig, LossFrom, LossModel, LossPlace, ManagedConfig,
+    OutageConfig, OutagePolicy, PathConfig, PieConfig, QueueConfig, QueueLimit, RateConfig, ReorderConfig,
+    Sojourn, Timeline,
 };
 use crate::impair::delivery_trace::DeliveryTrace;
 use crate::impair::loss::gilbert_elliott::GilbertElliott;
@@ -12,6 +13,7 @@ use crate::impair::loss::trace::LossTrace;
 use crate::scenario::file::channel::Channel;
 use crate::scenario::file::loss::{self, Loss, LostDigit};
 use crate::scenario::file::path::{Bottleneck, Jitter, Link, Outage, OutageMode};
+use crate::scenario::file::queue::Queue;
 use crate::scenario::place::At;
 use crate::scenario::quantity;
 use crate::time::{Duration, Time};
@@ -111,12 +113,7 @@ impl Lower<'_> {
             },
             (None, None) => return None,
         };
-        let queue = match bottleneck.queue_limit() {
-            quantity::QueueLimit::Time(time) => QueueLimit::Time(time),
-            quantity::QueueLimit::Bytes(bytes) => QueueLimit::Bytes(bytes),
-            quantity::QueueLimit::Packets(packets) => QueueLimit::Packets(packets as usize),
-        };
-        Some(BottleneckConfig { rate, queue })
+        Some(BottleneckConfig { rate, queue: queue(&bottleneck.queue_or_default()) })
     }
 
     fn outage(&self, outage: &Outage) -> OutageConfig {
@@ -156,6 +153,41 @@ fn channel(channel: &Channel) -> ChannelConfig {
             every: None,
         },
     }
+}
+
+fn queue(queue: &Queue) -> QueueConfig {
+    QueueConfig::Managed(match queue {
+        Queue::Droptail(limit) => {
+            return QueueConfig::DropTail(match limit.value {
+                quantity::QueueLimit::Time(time) => QueueLimit::Time(time),
+                quantity::QueueLimit::Bytes(bytes) => QueueLimit::Bytes(bytes),
+                quantity::QueueLimit::Packets(packets) => QueueLimit::Packets(packets as usize),
+            });
+        }
+        Queue::Codel(codel) => ManagedConfig::Codel(CodelConfig {
+            limit: codel.limit.value as usize,
+            target: codel.target.value,
+            interval: codel.interval.value,
+            ecn: codel.ecn,
+        }),
+        Queue::Pie(pie) => ManagedConfig::Pie(PieConfig {
+            limit: pie.limit.value as usize,
+            target: pie.target.value,
+            update: pie.tupdate.value,
+            alpha: pie.alpha.value,
+            beta: pie.beta.value,
+            ecn: pie.ecn,
+        }),
+        Queue::FqCodel(fq) => ManagedConfig::FqCodel(FqCodelConfig {
+            limit: fq.limit.value as usize,
+            memory_limit: fq.memory_limit.value,
+            flows: fq.flows.value,
+            target: fq.target.value,
+            interval: fq.interval.value,
+            quantum: fq.quantum.get() as u32,
+            ecn: fq.ecn,
+        }),
+    })
 }
 
 fn starts(at: &[At<Duration>]) -> Vec<Time> {

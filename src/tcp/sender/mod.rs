@@ -85,6 +85,8 @@ pub(super) struct Sender {
     timeouts: u32,
     /// Whether something was sent since the last call that found nothing to send.
     burst: bool,
+    /// Whether the window was reduced and the other end does not know yet.
+    reduced: bool,
 }
 
 /// How much of the window is used (`tcp_cwnd_validate`).
@@ -135,6 +137,7 @@ impl Sender {
             usage: Usage::default(),
             timeouts: 0,
             burst: false,
+            reduced: false,
         }
     }
 
@@ -161,6 +164,11 @@ impl Sender {
     /// The least round trip measured; none before the first.
     pub(super) const fn least_round_trip(&self) -> Option<Duration> {
         self.round_trip_min
+    }
+
+    /// Whether the segment that leaves now has to say that the window was reduced (RFC 3168, 6.1.2).
+    pub(super) const fn take_reduced(&mut self) -> bool {
+        std::mem::replace(&mut self.reduced, false)
     }
 
     /// Whether anything sent has not been acknowledged.

@@ -65,6 +65,11 @@ impl Sender {
             _ if self.board.lost() > 0 => self.enter_recovery(),
             State::Loss => {}
             State::Reducing => {}
+            // A queue marked something instead of dropping it (RFC 3168): less is sent, nothing again.
+            State::Open | State::Disorder if segment.ecn.echo => {
+                self.begin_reduction();
+                self.state = State::Reducing;
+            }
             State::Open | State::Disorder => {
                 let disorder = self.board.sacked() > 0 || self.board.retransmitted() > 0;
                 self.state = if disorder { State::Disorder } else { State::Open };
@@ -86,6 +91,7 @@ impl Sender {
     }
 
     pub(super) fn begin_reduction(&mut self) {
+        self.reduced = true;
         self.high = self.next;
         self.probe = None;
         self.window.growth_credit = 0;

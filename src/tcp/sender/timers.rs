@@ -95,6 +95,7 @@ impl Sender {
             self.window.threshold = self.controller.threshold_on_loss(&self.window);
             self.reduction.allow_undo();
         }
+        self.reduced = true;
         self.timeouts += 1;
         self.controller.timed_out(&mut self.window);
         self.state = State::Loss;

@@ -12,6 +12,9 @@
 //! | down | C × 0.75 | q ≤ T/4, or [`DOWN_ROUNDS`] rounds |
 //! | cruise | C; less where q > T | [`CRUISE_ROUNDS`] rounds |
 //!
+//! A mark of congestion (ECN-CE) says what q > T/2 says, before the queue is that long: it ends a search, and
+//! the rate goes down.
+//!
 //! Where q > 2T for two rounds, C becomes what arrived in the last one. Where it stands for two round
 //! trips without any trains, C becomes 0.85 of what was sent meanwhile (GCC's decrease).
 //!
@@ -26,6 +29,7 @@
 //! | delivery rate | BBR: what is acknowledged per time | the dispersion of trains, which losses do not change |
 //! | queue | BBR: a window of two bandwidth-delay products | a target for the queueing delay |
 //! | losses | SCReAM: each one halves; GCC: 10 % reduce | radio links lose 5 to 20 % without a queue, so only heavy losses count, and they count only if a lower rate makes them fewer |
+//! | marks | SCReAM: the window falls to 0.9 of itself, once a round trip | the rate falls to [`DOWN`] of C, once a round, until the queue is gone; C is measured, and stays |
 //! | a queue that others fill | SCReAM, GCC raise their target | the target follows it slowly, see [`Target`] |
 
 use std::collections::VecDeque;
@@ -241,6 +245,10 @@ impl Controller for Delay {
         if let Some(loss) = self.losses.heavy(sample) {
             self.forget(self.capacity() * (1.0 - loss / 2.0));
             self.phase = Phase::Cruise { left: CRUISE_ROUNDS };
+            self.set_rate(queue, self.target.now);
+        }
+        if sample.marked > 0 && !matches!(self.phase, Phase::Down { .. }) {
+            self.phase = Phase::Down { left: DOWN_ROUNDS };
             self.set_rate(queue, self.target.now);
         }
         self.target.adapt(sample.now, queue, self.limits.target.as_secs_f64());

@@ -40,6 +40,8 @@ pub(super) struct Sample {
     pub(super) expected: u32,
     /// Packets of them that were lost.
     pub(super) lost: u32,
+    /// Packets that arrived with a mark of congestion.
+    pub(super) marked: u32,
     /// IP bytes sent since the start of the session.
     pub(super) sent: u64,
     /// What arrived in trains since the last feedback.

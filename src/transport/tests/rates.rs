@@ -89,3 +89,54 @@ fn the_delay_based_rate_yields_when_the_path_gets_half_as_fast() {
     assert!(seconds[11..].iter().all(|(rate, queue)| *rate < 10.5 && *queue < 60.0), "{seconds:?}");
     assert!(seconds[12..].iter().map(|(rate, _)| rate).sum::<f64>() > 0.8 * 80.0, "{seconds:?}");
 }
+
+#[test]
+fn a_mark_sends_the_rate_down_for_a_round() {
+    let mut rate = Rate::Delay(rate::Limits::default()).controller();
+    let start = rate.rate().unwrap().bps() as f64;
+    // A round is over with a train of a round trip; this one arrives at the rate of the start.
+    let train = rate::Train { bytes: 12_500, time: millis(50) };
+    let none = rate::Train::default();
+    for (at, marked, train, expected) in [
+        (1000, 0, train, 2.0), // the first search
+        (1020, 3, none, 0.75),
+        (1040, 5, none, 0.75),
+        (1100, 0, train, 1.0),
+        (1120, 1, none, 0.75),
+    ] {
+        let (queue, round_trip) = (Duration::ZERO, millis(50));
+        let sample =
+            rate::Sample { now: ms(at), queue, round_trip, expected: 10, lost: 0, marked, sent: 0, train };
+        rate.handle_feedback(&sample);
+        let got = rate.rate().unwrap().bps() as f64 / start;
+        assert!((got - expected).abs() < 1e-3, "at {at} ms {got}, not {expected}");
+    }
+}
+
+#[test]
+fn marks_are_counted_and_told() {
+    let config = Config { ecn: true, rate: Rate::Delay(rate::Limits::default()), ..Config::default() };
+    let end =
+        |direction| End::new(Flow(0), direction, &config, Scheme::None.encoder(), Scheme::None.decoder());
+    let (mut server, mut person) = (end(Direction::Down), end(Direction::Up));
+    let mut records: Vec<Record> = Vec::new();
+    let (id, head) = (FrameId(0), Bytes::from_static(b"head"));
+    let (captured, deadline, priority) = (ms(0), ms(1000), Priority::Delta);
+    server.offer(ms(0), Frame { id, captured, deadline, priority, size: 5_000, head }, &mut records);
+    let mut marks = 0;
+    for now in (0..100).map(ms) {
+        while let Some(Transmit { packet, ecn }) = server.poll_transmit(now, &mut records) {
+            assert_eq!(ecn, Ecn::Ect0);
+            marks += 1;
+            let ecn = if marks <= 3 { Ecn::Ce } else { ecn };
+            person.handle_packet(now, Arrival { packet, ecn }, &mut records);
+        }
+        person.handle_timeout(now, &mut records);
+    }
+    let told = std::iter::from_fn(|| person.poll_transmit(ms(200), &mut records));
+    let marked = told.filter_map(|transmit| match transmit.packet.body {
+        Body::Feedback(feedback) => Some(feedback.marked),
+        _ => None,
+    });
+    assert_eq!((marks, marked.last()), (5, Some(3)));
+}

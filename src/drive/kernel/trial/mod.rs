@@ -8,6 +8,7 @@
 mod sockets;
 mod watch;
 
+use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -84,6 +85,18 @@ impl Stage {
     pub fn at<T>(&self, side: Side, what: impl FnOnce() -> T) -> Result<T, Unavailable> {
         self.namespaces.enter(side)?;
         Ok(what())
+    }
+
+    /// Lets every TCP connection made from now on ask for explicit congestion notification: a socket cannot
+    /// ask for itself, so it is all of them or none.
+    ///
+    /// # Errors
+    /// What writing the sysctl says.
+    pub fn ask_for_ecn(&self) -> Result<(), TrialError> {
+        for side in [Side::Server, Side::Person] {
+            self.at(side, || fs::write("/proc/sys/net/ipv4/tcp_ecn", "1"))??;
+        }
+        Ok(())
     }
 
     /// Plays a trial to its end, or until a command ends it.

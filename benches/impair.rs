@@ -12,7 +12,7 @@ use framehawk_sim::endpoint::{Class, Direction, Ecn, Flow, Transmit, Wire};
 use framehawk_sim::impair::calendar::Calendar;
 use framehawk_sim::impair::config::{
     BottleneckConfig, ChannelConfig, Distribution, JitterConfig, LinkArqConfig, LinkConfig, LossConfig,
-    LossFrom, LossModel, LossPlace, PathConfig, QueueConfig, QueueLimit, RateConfig, Sojourn,
+    LossFrom, LossModel, LossPlace, ManagedConfig, PathConfig, QueueConfig, QueueLimit, RateConfig, Sojourn,
 };
 use framehawk_sim::impair::link::Link;
 use framehawk_sim::impair::loss::gilbert_elliott::GilbertElliott;
@@ -92,6 +92,10 @@ fn links() -> Vec<(&'static str, LinkConfig)> {
     let queue = QueueConfig::DropTail(QueueLimit::Time(Duration::from_millis(100)));
     let bottleneck = |rate| Some(BottleneckConfig { rate, queue });
     let rate = Bitrate::from_bps(800_000_000);
+    let managed = |queue| {
+        let (rate, queue) = (RateConfig::Constant(rate), QueueConfig::Managed(queue));
+        Some(BottleneckConfig { rate, queue })
+    };
     vec![
         ("delay", plain.clone()),
         ("iid", LinkConfig { loss: iid.clone(), ..plain.clone() }),
@@ -114,6 +118,15 @@ fn links() -> Vec<(&'static str, LinkConfig)> {
             LinkConfig { loss: loss(channel.clone()), link_arq: arq(true), ..plain.clone() },
         ),
         ("drop-tail", LinkConfig { bottleneck: bottleneck(RateConfig::Constant(rate)), ..plain.clone() }),
+        (
+            "codel",
+            LinkConfig { bottleneck: managed(ManagedConfig::Codel(Default::default())), ..plain.clone() },
+        ),
+        ("pie", LinkConfig { bottleneck: managed(ManagedConfig::Pie(Default::default())), ..plain.clone() }),
+        (
+            "fq-codel",
+            LinkConfig { bottleneck: managed(ManagedConfig::FqCodel(Default::default())), ..plain.clone() },
+        ),
         (
             "cafe",
             LinkConfig {

@@ -29,6 +29,7 @@ mod stream;
 
 use std::collections::VecDeque;
 
+pub(crate) use self::congestion::BbrModel;
 pub use self::congestion::Congestion;
 use self::receiver::Receiver;
 pub use self::segment::{Handshake, SackBlocks, Segment};

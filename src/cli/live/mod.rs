@@ -91,7 +91,7 @@ impl Live {
                 let (guest, scenario) = self.machines.visit(server, &draft, scenario)?;
                 (Some(guest), scenario)
             }
-            None => (None, scenario),
+            None => (None, self.network.playable(scenario, self.quiet)?),
         };
         let real = self.play(&draft, &scenario, guest.as_ref())?;
         match self.format {

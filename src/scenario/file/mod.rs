@@ -17,6 +17,7 @@ pub mod contender;
 pub mod loss;
 pub mod path;
 pub mod preset;
+pub mod quic;
 pub mod traffic;
 
 use channel::Channel;

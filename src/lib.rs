@@ -23,6 +23,8 @@ pub mod transport;
 
 pub mod tcp;
 
+pub mod quic;
+
 pub mod session;
 
 pub mod traffic;

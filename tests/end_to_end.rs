@@ -85,6 +85,7 @@ fn records(scenario: &Scenario, contender: usize, seed: u64) -> Vec<Record> {
                 Host::new(flow, up, person, workload(up), until, viewer(up)),
             ]
         }
+        Protocol::Quic(_) => panic!("no scenario here has QUIC"),
         Protocol::Udp { down, up, scheme } => {
             [(Direction::Down, down), (Direction::Up, up)].map(|(way, config)| {
                 let end = transport::End::new(flow, way, config, scheme.encoder(), scheme.decoder());

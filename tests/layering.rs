@@ -10,15 +10,29 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fec", &[]),
     ("transport", &["fec"]),
     ("tcp", &[]),
+    // Its streams wait in TCP's queue and may have its BBR; its datagrams are cut, numbered and put together
+    // as over UDP.
+    ("quic", &["transport", "tcp"]),
     ("session", &["transport", "tcp"]),
     ("traffic", &[]),
     ("ledger", &[]),
     ("measure", &[]),
-    ("drive", &["impair", "transport", "tcp", "session", "traffic"]),
-    ("scenario", &["impair", "fec", "transport", "tcp", "session", "traffic", "measure"]),
+    ("drive", &["impair", "transport", "tcp", "quic", "session", "traffic"]),
+    ("scenario", &["impair", "fec", "transport", "tcp", "quic", "session", "traffic", "measure"]),
     (
         "runner",
-        &["impair", "transport", "tcp", "session", "traffic", "ledger", "measure", "drive", "scenario"],
+        &[
+            "impair",
+            "transport",
+            "tcp",
+            "quic",
+            "session",
+            "traffic",
+            "ledger",
+            "measure",
+            "drive",
+            "scenario",
+        ],
     ),
     ("lab", &["impair", "fec", "transport", "traffic", "measure", "scenario", "runner"]),
     // How well time was kept is reported like a result.
@@ -45,6 +59,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("nix::", &["drive"]),
     ("ratatui::", &["cli"]),
     ("getrandom::", &["drive"]),
+    ("quinn_proto::", &["quic"]),
 ];
 
 /// Words and the files and folders under `src` that may contain them.

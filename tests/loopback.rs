@@ -61,6 +61,7 @@ fn sessions(scenario: &Scenario, contender: usize, seed: Seed) -> Vec<[Host; 2]>
                     Host::new(flow, up, person, workload(up), until, viewer(down)),
                 ]
             }
+            Protocol::Quic(_) => panic!("no scenario here has QUIC"),
             Protocol::Udp { down: config, up: config_up, scheme } => {
                 [(down, config), (up, config_up)].map(|(way, config)| {
                     let end = transport::End::new(flow, way, config, scheme.encoder(), scheme.decoder());

@@ -20,7 +20,8 @@ The contenders run one after the other, each as long as the scenario says. What 
   losses drawn by packet              packet by packet, whatever the transport
   contenders that nothing can change  the fate of every packet, where no queue dropped any
   frame delay over UDP                p50, p95 and p99 within 2 ms and the machine's lateness
-  goodput over TCP                    within 15 %: the model of TCP against the kernel's
+  goodput over TCP                    within 15 %: the model of TCP against the kernel's, or with
+                                      --tcp model any TCP and QUIC against itself
 
 A contender that nothing can change has no retransmission, no code that adapts, no congestion control, no
 traffic up, and frames that are independent. The rest is shown and not judged: a microsecond of difference can
@@ -40,7 +41,7 @@ pub(super) struct Verify {
 impl Verify {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let draft = self.selection.draft()?;
-        let scenario = Scenario::new(&draft)?;
+        let scenario = self.network.playable(Scenario::new(&draft)?, false)?;
         let ports = Network::ports(&scenario);
         let mut agrees = true;
         for seed in self.seeds.0..=self.seeds.1 {

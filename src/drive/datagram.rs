@@ -2,6 +2,7 @@
 
 use crate::endpoint::{Arrival, Class, Endpoint, FrameEvent, FrameTransport, Transmit, Wire};
 use crate::frame::{Frame, FrameId};
+use crate::quic;
 use crate::record::Sink;
 use crate::tcp::Segment;
 use crate::time::Time;
@@ -15,6 +16,8 @@ pub enum Datagram {
     Udp(Packet),
     /// A TCP segment.
     Tcp(Segment),
+    /// A datagram of QUIC.
+    Quic(quic::Packet),
 }
 
 impl Wire for Datagram {
@@ -22,6 +25,7 @@ impl Wire for Datagram {
         match self {
             Self::Udp(packet) => packet.size(),
             Self::Tcp(segment) => segment.size(),
+            Self::Quic(packet) => packet.size(),
         }
     }
 
@@ -29,6 +33,7 @@ impl Wire for Datagram {
         match self {
             Self::Udp(packet) => packet.payload(),
             Self::Tcp(segment) => segment.payload(),
+            Self::Quic(packet) => packet.payload(),
         }
     }
 
@@ -36,6 +41,7 @@ impl Wire for Datagram {
         match self {
             Self::Udp(packet) => packet.class(),
             Self::Tcp(segment) => segment.class(),
+            Self::Quic(packet) => packet.class(),
         }
     }
 }
@@ -52,12 +58,18 @@ impl From<Segment> for Datagram {
     }
 }
 
+impl From<quic::Packet> for Datagram {
+    fn from(packet: quic::Packet) -> Self {
+        Self::Quic(packet)
+    }
+}
+
 impl TryFrom<Datagram> for Packet {
     type Error = Datagram;
     fn try_from(datagram: Datagram) -> Result<Self, Datagram> {
         match datagram {
             Datagram::Udp(packet) => Ok(packet),
-            other @ Datagram::Tcp(_) => Err(other),
+            other => Err(other),
         }
     }
 }
@@ -67,7 +79,17 @@ impl TryFrom<Datagram> for Segment {
     fn try_from(datagram: Datagram) -> Result<Self, Datagram> {
         match datagram {
             Datagram::Tcp(segment) => Ok(segment),
-            other @ Datagram::Udp(_) => Err(other),
+            other => Err(other),
+        }
+    }
+}
+
+impl TryFrom<Datagram> for quic::Packet {
+    type Error = Datagram;
+    fn try_from(datagram: Datagram) -> Result<Self, Datagram> {
+        match datagram {
+            Datagram::Quic(packet) => Ok(packet),
+            other => Err(other),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::endpoint::{Class, Direction, Flow};
 use crate::impair::config::{LinkConfig, LossFrom, LossModel};
 use crate::measure::{Metrics, Value};
 use crate::record::{DropReason, Event, PacketInfo, Record, Sink};
-use crate::scenario::{Contender, Scenario};
+use crate::scenario::{Contender, Protocol, Scenario};
 use crate::time::Duration;
 use crate::traffic::{DependencyKind, EncoderKind};
 
@@ -108,13 +108,13 @@ pub fn compare(
         });
         Comparison { what, modelled, real, allowed, agrees }
     };
-    let tcp = contender.protocol.is_tcp();
+    let udp = matches!(contender.protocol, Protocol::Udp { .. });
     let delay = (DELAY_TOLERANCE + timing.late_p99).as_millis_f64();
     for key in ["frame_delay_p50_ms", "frame_delay_p95_ms", "frame_delay_p99_ms"] {
-        comparisons.push(figure(key, (!tcp).then_some(delay)));
+        comparisons.push(figure(key, udp.then_some(delay)));
     }
     let goodput = value(&modelled, "goodput_bps").number().unwrap_or_default();
-    comparisons.push(figure("goodput_bps", tcp.then_some(GOODPUT_TOLERANCE * goodput)));
+    comparisons.push(figure("goodput_bps", (!udp).then_some(GOODPUT_TOLERANCE * goodput)));
     for key in ["age_p99_ms", "frames_on_time_pct", "network_loss_pct", "repair_overhead_pct"] {
         comparisons.push(figure(key, None));
     }

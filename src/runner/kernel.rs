@@ -4,7 +4,7 @@ use std::sync::mpsc::Receiver;
 
 use super::trial::flows;
 use crate::drive::Links;
-use crate::drive::kernel::trial::{Carrier, Stage, Trial, TrialError};
+use crate::drive::kernel::trial::{Carrier, SetUpError, Stage, Trial, TrialError};
 use crate::drive::kernel::wait::Patience;
 use crate::drive::message::{Command, Message};
 use crate::endpoint::Direction;
@@ -44,6 +44,7 @@ pub fn play(
                 let ends = [end(Direction::Down, down), end(Direction::Up, up)];
                 (Carrier::udp(&stage, down, ports)?, flow.hosts(ends, scenario.duration, seed))
             }
+            Protocol::Quic(_) => return Err(SetUpError::NoSockets("QUIC").into()),
             Protocol::Tcp(config) => {
                 let (carrier, ends) = Carrier::tcp(&stage, config, flow.number, ports)?;
                 (carrier, flow.hosts(ends, scenario.duration, seed))

@@ -1,4 +1,5 @@
-//! A contender of a scenario over UDP sockets of this machine; its TCP is the model's.
+//! A contender of a scenario over UDP sockets of this machine; its TCP is the model's, and neither that nor
+//! QUIC has sockets.
 
 use std::sync::mpsc::Receiver;
 
@@ -30,7 +31,7 @@ pub fn play(
             usize::from(scenario.sessions),
             DoorConfig { datagram: down.datagram, clock: false, ..DoorConfig::default() },
         ),
-        Protocol::Tcp(_) => (0, DoorConfig::default()),
+        Protocol::Tcp(_) | Protocol::Quic(_) => (0, DoorConfig::default()),
     };
     let seed = Seed(seed);
     let hosts = modelled(scenario, contender, seed);

@@ -17,7 +17,7 @@ use crate::endpoint::Flow;
 use crate::ledger::Imbalance;
 use crate::measure::Metrics;
 use crate::record::{Discard, Sink};
-use crate::scenario::Scenario;
+use crate::scenario::{Protocol, Scenario};
 use crate::time::Time;
 
 /// A trial under way: what it tells, and where it takes commands.
@@ -37,6 +37,11 @@ pub trait Observer: Sync {
 /// Sees nothing.
 impl Observer for () {
     fn observe(&self, _: usize, _: &Message) {}
+}
+
+/// The scenario without its QUIC contenders, which have no sockets for the kernel path, and their names.
+pub fn without_quic(scenario: Scenario) -> (Scenario, Vec<String>) {
+    scenario.with_only(|protocol| !matches!(protocol, Protocol::Quic(_)))
 }
 
 /// What came of a scenario in real time.

@@ -17,7 +17,7 @@ use crate::session::ports::{Exhausted, PortAllocator};
 use crate::time::Time;
 use crate::traffic::WorkloadConfig;
 use crate::units::Bitrate;
-use crate::{tcp, transport};
+use crate::{quic, tcp, transport};
 
 /// The lowest and the highest port that the sessions of a contender get.
 pub(super) fn ports(scenario: &Scenario) -> Result<(u16, u16), Exhausted> {
@@ -115,6 +115,9 @@ pub(super) fn modelled(scenario: &Scenario, contender: &Contender, seed: Seed) -
         .map(|flow| match flow.protocol {
             Protocol::Tcp(config) => {
                 flow.hosts(tcp::connection(config, flow.number, seed), scenario.duration, seed)
+            }
+            Protocol::Quic(config) => {
+                flow.hosts(quic::connection(config, flow.number, seed), scenario.duration, seed)
             }
             Protocol::Udp { down, up, scheme } => {
                 let end = |direction, config| {

@@ -38,7 +38,7 @@ const TABLES: &[(&[&str], &[&[&str]])] = &[
 const CHOICES: &[&str] = &["none", "two-state", "uniform", "iid", "droptail"];
 
 const APPLICATIONS: &[&[&str]] = &[&["trace"], &["constant"], &["desktop"], &["keystrokes"], &["bulk"]];
-const TRANSPORTS: &[&[&str]] = &[&["tcp"], &["udp"]];
+const TRANSPORTS: &[&[&str]] = &[&["tcp"], &["udp"], &["quic"]];
 const CODES: &[&[&str]] = &[
     &["none"],
     &["repeat"],

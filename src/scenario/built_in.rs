@@ -36,6 +36,7 @@ pub const SCENARIOS: &[BuiltIn] = &[
     scenario!("wifi-roam"),
     scenario!("train-lte"),
     scenario!("loss-steps"),
+    scenario!("quic"),
     scenario!("busy-office"),
     scenario!("shared-droptail"),
     scenario!("shared-fq-codel"),

@@ -30,6 +30,7 @@ mod stream;
 
 use std::collections::VecDeque;
 
+pub(crate) use self::congestion::BbrModel;
 pub use self::congestion::Congestion;
 pub use self::ecn::Flags;
 use self::ecn::Notification;

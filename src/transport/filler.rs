@@ -14,7 +14,7 @@ use super::packet::Fragment;
 /// The payload of the piece `fragment` of `frame`: its head, where it is the first piece, then filler.
 ///
 /// Only a first piece that begins with a head is copied.
-pub(super) fn payload(flow: Flow, frame: &Frame, fragment: &Fragment) -> Bytes {
+pub(crate) fn payload(flow: Flow, frame: &Frame, fragment: &Fragment) -> Bytes {
     let filler = expected(flow, fragment);
     if fragment.head == 0 {
         return Bytes::from_static(filler);

@@ -5,14 +5,14 @@ use crate::units::{Bitrate, ByteSize};
 
 /// The pacer of one direction. Everything sent is charged; only data waits.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pacer {
+pub(crate) struct Pacer {
     /// When everything sent so far has been paid for.
     paid: Time,
 }
 
 impl Pacer {
     /// Charges a packet of `size` bytes that is sent at `now`, at `rate`, if there is one.
-    pub(super) fn charge(&mut self, now: Time, rate: Option<Bitrate>, size: u32) {
+    pub(crate) fn charge(&mut self, now: Time, rate: Option<Bitrate>, size: u32) {
         if let Some(rate) = rate {
             let start = self.paid.max(now.saturating_sub(BURST));
             self.paid = start + rate.time_for(ByteSize::new(u64::from(size))).min(WAIT_MAX);
@@ -20,7 +20,7 @@ impl Pacer {
     }
 
     /// When the next packet may leave.
-    pub(super) fn ready_at(&self) -> Time {
+    pub(crate) fn ready_at(&self) -> Time {
         self.paid
     }
 }

@@ -276,13 +276,13 @@ impl Source {
 
 impl Fragment {
     /// Its length in bytes on the wire.
-    pub(super) const LEN: usize = 21;
+    pub(crate) const LEN: usize = 21;
 
     /// The lifetime of what never expires.
     pub const NO_DEADLINE: u32 = u32::MAX;
 
     /// The piece numbered `index` of `frame`, which has `count`.
-    pub(super) fn of(frame: &Frame, index: u16, count: u16) -> Self {
+    pub(crate) fn of(frame: &Frame, index: u16, count: u16) -> Self {
         let lifetime = frame.deadline.as_micros().saturating_sub(frame.captured.as_micros());
         Self {
             frame: frame.id,
@@ -317,7 +317,7 @@ impl Fragment {
     }
 
     /// Writes the fields behind what is in `out`.
-    pub(super) fn encode(&self, out: &mut impl BufMut) {
+    pub(crate) fn encode(&self, out: &mut impl BufMut) {
         out.put_u32(self.frame.0);
         out.put_u16(self.index);
         out.put_u16(self.count);
@@ -329,7 +329,7 @@ impl Fragment {
 
     /// Reads the fields and checks them against each other and against what follows them, which is
     /// the payload and perhaps more.
-    pub(super) fn decode(mut rest: Bytes) -> Result<(Self, Bytes), Malformed> {
+    pub(crate) fn decode(mut rest: Bytes) -> Result<(Self, Bytes), Malformed> {
         if rest.len() < Self::LEN {
             return Err(Malformed::Truncated);
         }

@@ -7,7 +7,7 @@ use crate::time::Time;
 
 /// The send queue of one direction.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     frames: VecDeque<Frame>,
     /// Packets of the first frame that were cut from it.
     cut: u16,
@@ -19,20 +19,20 @@ pub(super) struct Queue {
 
 /// A packet's worth of a frame.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cut<'a> {
-    pub(super) frame: &'a Frame,
-    pub(super) index: u16,
-    pub(super) count: u16,
+pub(crate) struct Cut<'a> {
+    pub(crate) frame: &'a Frame,
+    pub(crate) index: u16,
+    pub(crate) count: u16,
 }
 
 impl Queue {
-    pub(super) fn new(payload_max: u32) -> Self {
+    pub(crate) fn new(payload_max: u32) -> Self {
         Self { frames: VecDeque::new(), cut: 0, bytes: 0, payload_max }
     }
 
     /// Puts a frame at the end; gives it back where the bound is reached, or where it has no bytes or
     /// too many for one frame.
-    pub(super) fn push(&mut self, frame: Frame) -> Result<(), Frame> {
+    pub(crate) fn push(&mut self, frame: Frame) -> Result<(), Frame> {
         let size = u64::from(frame.size);
         let count = frame.size.div_ceil(self.payload_max);
         let sound = size > 0 && count <= u32::from(u16::MAX) && frame.head.len() as u64 <= size.min(HEAD_MAX);
@@ -45,14 +45,14 @@ impl Queue {
     }
 
     /// The next packet's worth; none when nothing waits.
-    pub(super) fn front(&self) -> Option<Cut<'_>> {
+    pub(crate) fn front(&self) -> Option<Cut<'_>> {
         let frame = self.frames.front()?;
         let count = frame.size.div_ceil(self.payload_max) as u16;
         Some(Cut { frame, index: self.cut, count })
     }
 
     /// Takes away what [`Queue::front`] gave, `bytes` of the frame.
-    pub(super) fn advance(&mut self, bytes: u32) {
+    pub(crate) fn advance(&mut self, bytes: u32) {
         self.bytes -= u64::from(bytes);
         self.cut += 1;
         if self.front().is_some_and(|cut| cut.index == cut.count) {
@@ -63,7 +63,7 @@ impl Queue {
 
     /// Takes the first frame away if none of it was cut and its deadline is before `arrival`, when it
     /// would be there if it were sent at once.
-    pub(super) fn drop_stale(&mut self, arrival: Time) -> Option<FrameId> {
+    pub(crate) fn drop_stale(&mut self, arrival: Time) -> Option<FrameId> {
         let stale = self.cut == 0 && self.frames.front().is_some_and(|frame| arrival > frame.deadline);
         let frame = if stale { self.frames.pop_front()? } else { return None };
         self.bytes -= u64::from(frame.size);
@@ -71,7 +71,7 @@ impl Queue {
     }
 
     /// Bytes that were not cut yet.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 

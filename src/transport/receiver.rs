@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use crate::endpoint::{Flow, FrameEvent};
-use crate::fec::{DecodeEvent, Decoder, Repair};
+use crate::fec::{DecodeEvent, Decoder, Repair, Scheme};
 use crate::frame::FrameId;
 use crate::record::{Arrived, Event, Malformed};
 use crate::time::{Duration, Time};
@@ -25,7 +25,7 @@ use super::{Answer, Config};
 
 /// The receiving half of an end.
 #[derive(Debug)]
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     flow: Flow,
     numbers: Numbers,
     sources: Sources,
@@ -69,6 +69,21 @@ impl Receiver {
             events: VecDeque::new(),
             lost_sources: Vec::new(),
             lost_frames: Vec::new(),
+        }
+    }
+
+    /// One for packets that no code protects, that nothing repeats and that all carry data: their numbers
+    /// are those of the source packets.
+    pub(crate) fn of_sources_only(flow: Flow) -> Self {
+        Self::new(flow, &Config::default(), Scheme::None.decoder())
+    }
+
+    /// Takes a source packet, numbered as [`Receiver::of_sources_only`] says.
+    pub(crate) fn handle_source_only(&mut self, trace: &mut Trace, source: &Source) -> Result<(), Malformed> {
+        let header = Header { number: source.esi, ..Header::default() };
+        match self.handle_header(trace, &header)? {
+            Some(number) => self.handle_source(trace, number, source),
+            None => Ok(()),
         }
     }
 
@@ -145,7 +160,7 @@ impl Receiver {
     }
 
     /// Decides what can be decided by now: what is lost, and what is to be asked for.
-    pub(super) fn settle(&mut self, trace: &mut Trace) {
+    pub(crate) fn settle(&mut self, trace: &mut Trace) {
         self.numbers.settle(trace);
         let settled = self.numbers.settled();
         let view = View {
@@ -179,12 +194,12 @@ impl Receiver {
     }
 
     /// What happened to frames, in order.
-    pub(super) fn poll_event(&mut self) -> Option<FrameEvent> {
+    pub(crate) fn poll_event(&mut self) -> Option<FrameEvent> {
         self.events.pop_front()
     }
 
     /// When [`Receiver::settle`] has something to decide.
-    pub(super) fn poll_timeout(&self) -> Option<Time> {
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
         Time::earliest([self.numbers.poll_timeout(), self.sources.poll_timeout()])
     }
 

@@ -5,17 +5,17 @@ use crate::record::{Event, Record, Sink};
 use crate::time::Time;
 
 /// Where the events of one half of an end go, at one point in time.
-pub(super) struct Trace<'a> {
-    pub(super) now: Time,
-    pub(super) flow: Flow,
+pub(crate) struct Trace<'a> {
+    pub(crate) now: Time,
+    pub(crate) flow: Flow,
     /// The way that the packets concerned travel.
-    pub(super) direction: Direction,
-    pub(super) sink: &'a mut dyn Sink,
+    pub(crate) direction: Direction,
+    pub(crate) sink: &'a mut dyn Sink,
 }
 
 impl Trace<'_> {
     /// Records that `event` happens now.
-    pub(super) fn tell(&mut self, event: Event) {
+    pub(crate) fn tell(&mut self, event: Event) {
         let Self { now, flow, direction, .. } = *self;
         self.sink.record(&Record { at: now, flow, direction, event });
     }

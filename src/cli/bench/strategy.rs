@@ -174,7 +174,7 @@ fn cpu_times(grid: &Grid) -> Vec<Option<f64>> {
     let strategies = grid.cells.first().map_or(&[][..], |cell| &cell.scenario.contenders);
     let time = |strategy: &Contender| match &strategy.protocol {
         Protocol::Udp { scheme, .. } => Some(timing::cost(scheme, FRAME, SAMPLES).both_us()),
-        Protocol::Tcp(_) => None,
+        Protocol::Tcp(_) | Protocol::Quic(_) => None,
     };
     strategies.iter().map(time).collect()
 }

@@ -109,7 +109,7 @@ impl Live {
                 let (guest, scenario) = self.machines.visit(server, &draft, scenario)?;
                 (Some(guest), scenario)
             }
-            None => (None, scenario),
+            None => (None, self.network.playable(scenario, self.quiet)?),
         };
         let over = self.play(&draft, &scenario, guest.as_ref())?;
         let report = over.report(&draft, &self.selection.sets, self.command());

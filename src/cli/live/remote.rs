@@ -78,12 +78,12 @@ impl Machines {
 
     fn terms(&self, draft: &Draft, scenario: Scenario, address: IpAddr) -> Result<Terms, Failure> {
         let text = toml::to_string(&draft.file).context("cannot write the scenario as TOML")?;
-        let (scenario, tcp) = remote::without_tcp(scenario);
+        let (scenario, others) = remote::udp_only(scenario);
         if scenario.contenders.is_empty() {
-            return Err(anyhow!("the scenario has TCP only, and {NO_TCP}").into());
+            return Err(anyhow!("the scenario has no contender over UDP, and {UDP_ONLY}").into());
         }
-        if !tcp.is_empty() {
-            output::tell(&format!("left out: {}; {NO_TCP}", tcp.join(", ")));
+        if !others.is_empty() {
+            output::tell(&format!("left out: {}; {UDP_ONLY}", others.join(", ")));
         }
         let key = self.key()?;
         if key.is_none() && !address.is_loopback() {
@@ -110,9 +110,9 @@ impl Machines {
 /// The most that is read of a key file, in bytes.
 const KEY_FILE_MAX: u64 = 1 << 10;
 
-/// Why TCP contenders are left out.
-const NO_TCP: &str =
-    "TCP cannot be played between two machines, because the link is not in front of the kernel's TCP";
+/// Why the other contenders are left out.
+const UDP_ONLY: &str = "TCP and QUIC cannot be played between two machines: the link is not in front of the \
+    kernel's TCP, and QUIC has no sockets";
 
 /// The address that `text` means: by default on the lowest port of the scenario's range.
 fn address(text: &str, scenario: &Scenario) -> anyhow::Result<SocketAddr> {

@@ -13,10 +13,11 @@ use framehawk_sim::drive::live::LivePorts;
 use framehawk_sim::drive::message::{self, Message};
 use framehawk_sim::drive::patience::Patience;
 use framehawk_sim::runner;
-use framehawk_sim::runner::realtime::{Playing, RealTimeError};
+use framehawk_sim::runner::realtime::{self, Playing, RealTimeError};
 use framehawk_sim::scenario::Scenario;
 use framehawk_sim::time::{Duration, Time};
 
+use super::super::output;
 use super::super::selection::Selection;
 
 /// The network of a trial in real time.
@@ -97,6 +98,23 @@ impl Network {
         }
     }
 
+    /// What of a scenario can be played there, said to whoever looks on unless `quiet`.
+    pub(in crate::cli) fn playable(self, scenario: Scenario, quiet: bool) -> anyhow::Result<Scenario> {
+        const NO_QUIC: &str =
+            "QUIC has no sockets for the kernel path; `fhsim run` and `--tcp model` play it";
+        if self.tcp == Tcp::Model {
+            return Ok(scenario);
+        }
+        let (scenario, quic) = realtime::without_quic(scenario);
+        if scenario.contenders.is_empty() {
+            return Err(anyhow!("the scenario has QUIC only, and {NO_QUIC}"));
+        }
+        if !quic.is_empty() && !quiet {
+            output::tell(&format!("left out: {}; {NO_QUIC}", quic.join(", ")));
+        }
+        Ok(scenario)
+    }
+
     /// The ports of this machine that a scenario's sessions get.
     pub(in crate::cli) fn ports(scenario: &Scenario) -> LivePorts {
         LivePorts::new(scenario.ports, IpAddr::V4(Ipv4Addr::LOCALHOST))
@@ -135,7 +153,8 @@ pub(in crate::cli) struct KernelTrial {
 #[cfg(target_os = "linux")]
 impl KernelTrial {
     pub(in crate::cli) fn run(self) -> Result<(), super::super::Failure> {
-        let scenario = Scenario::new(&self.selection.draft()?)?;
+        // Whoever has started us counts the others only.
+        let (scenario, _) = realtime::without_quic(Scenario::new(&self.selection.draft()?)?);
         if self.contender >= scenario.contenders.len() {
             return Err(super::super::Failure::Usage("the scenario has no such contender".to_owned()));
         }

@@ -31,7 +31,7 @@ use self::side::Side;
 /// What both machines have to agree on.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// The scenario, with UDP contenders only ([`without_tcp`]).
+    /// The scenario, with UDP contenders only ([`udp_only`]).
     pub scenario: Scenario,
     /// The SHA-256 of the scenario as it was written, with every key.
     pub digest: [u8; 32],
@@ -112,15 +112,10 @@ const SILENCE: Duration = Duration::from_secs(90);
 /// Words that wait until they are listened to; then their sender has to wait.
 const WAITING: usize = 64;
 
-/// The scenario without its TCP contenders, and the names of those: the link in front of our sockets is not
-/// in front of the kernel's TCP.
-pub fn without_tcp(mut scenario: Scenario) -> (Scenario, Vec<String>) {
-    let baseline = scenario.contenders.get(scenario.baseline).map(|one| one.name.clone());
-    let (tcp, udp): (Vec<_>, Vec<_>) =
-        scenario.contenders.into_iter().partition(|one| matches!(one.protocol, Protocol::Tcp(_)));
-    scenario.baseline = udp.iter().position(|one| Some(&one.name) == baseline.as_ref()).unwrap_or_default();
-    scenario.contenders = udp;
-    (scenario, tcp.into_iter().map(|one| one.name).collect())
+/// The scenario with its UDP contenders only, and the names of the others: the link in front of our sockets
+/// is not in front of the kernel's TCP, and QUIC has no sockets.
+pub fn udp_only(scenario: Scenario) -> (Scenario, Vec<String>) {
+    scenario.with_only(|protocol| matches!(protocol, Protocol::Udp { .. }))
 }
 
 impl Terms {

@@ -6,6 +6,7 @@ use super::expect::Rule;
 use super::file::ScenarioFile;
 use super::file::channel::Channel;
 use super::file::contender::{Contender, RateControl, Tcp, Udp};
+use super::file::quic::{Frames, Quic, QuicStale};
 use super::file::traffic::Traffic;
 use super::place::{At, Named};
 use super::problem::Problem;
@@ -13,6 +14,7 @@ use super::quantity::Written;
 use super::source::Sources;
 use crate::frame::Frame;
 use crate::measure::METRICS;
+use crate::quic::Config as QuicConfig;
 use crate::time::Duration;
 use crate::traffic::FrameTrace;
 use crate::units::{Bitrate, ByteSize};
@@ -175,12 +177,14 @@ impl Checker<'_> {
             match contender {
                 Contender::Tcp(tcp) => self.tcp(tcp),
                 Contender::Udp(udp) => self.udp(udp),
+                Contender::Quic(quic) => self.quic(quic),
             }
         }
         for (_, neighbour) in file.neighbour.iter() {
             self.number(&neighbour.count, 1..=1000);
             neighbour.tcp.iter().for_each(|tcp| self.tcp(tcp));
             neighbour.udp.iter().for_each(|udp| self.udp(udp));
+            neighbour.quic.iter().for_each(|quic| self.quic(quic));
             self.traffic(&neighbour.traffic);
         }
     }
@@ -197,6 +201,18 @@ impl Checker<'_> {
 
     fn tcp(&mut self, tcp: &Tcp) {
         self.written(&tcp.notsent_lowat, ByteSize::new(1), ByteSize::new(100_000_000));
+    }
+
+    fn quic(&mut self, quic: &Quic) {
+        let (mtu, least) = (&self.file.path.mtu, u32::from(QuicConfig::MTU_MIN));
+        if mtu.value < least {
+            let problem = Problem::at(mtu.span(), format!("an mtu of {} is too small for QUIC", **mtu));
+            self.problems.push(problem.label(format!("must be at least {least} (RFC 9000, section 14)")));
+        }
+        if quic.frames == Frames::Datagrams && quic.stale.value == QuicStale::Reset {
+            let problem = Problem::at(quic.stale.span(), "datagrams cannot be reset");
+            self.problems.push(problem.label("belongs to `frames = \"streams\"`; write \"drop\" here"));
+        }
     }
 
     fn udp(&mut self, udp: &Udp) {
@@ -424,6 +440,14 @@ mod tests {
             (
                 &["path.mtu=500", "contender.udp.udp.datagram=300"],
                 "500 is out of range: must be from 576 to 65535",
+            ),
+            (
+                &["path.mtu=1227", "contender.quic.quic={}"],
+                "an mtu of 1227 is too small for QUIC: must be at least 1228 (RFC 9000, section 14)",
+            ),
+            (
+                &["contender.quic.quic={ frames = \"datagrams\", stale = \"reset\" }"],
+                "datagrams cannot be reset: belongs to `frames = \"streams\"`; write \"drop\" here",
             ),
             (&["contender.udp.udp.datagram=1501"], "1501 is out of range: must be from 200 to 1500"),
             (&["path.down.loss.gilbert.p=1%"], "the key `r` is missing: needed beside this"),

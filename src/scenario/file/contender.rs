@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::preset::Preset;
+use super::quic::Quic;
 use super::traffic::Traffic;
 use crate::fec;
 use crate::scenario::place::At;
@@ -11,7 +12,7 @@ use crate::scenario::quantity::Flush;
 use crate::time::Duration;
 use crate::units::{Bitrate, ByteSize, Probability};
 
-/// A transport with its settings; exactly one of the two.
+/// A transport with its settings; exactly one of the three.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[expect(clippy::large_enum_variant, reason = "there are a handful of them, each in one table")]
@@ -20,9 +21,11 @@ pub enum Contender {
     Tcp(Tcp),
     /// Datagrams with error correction.
     Udp(Udp),
+    /// One QUIC connection.
+    Quic(Quic),
 }
 
-/// Other traffic on the same bottleneck: exactly one of `tcp` and `udp`, and what it carries.
+/// Other traffic on the same bottleneck: exactly one of `tcp`, `udp` and `quic`, and what it carries.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Neighbour {
@@ -35,6 +38,9 @@ pub struct Neighbour {
     /// Datagrams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub udp: Option<Udp>,
+    /// One QUIC connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quic: Option<Quic>,
     /// What it carries from the server to the person. Default: `bulk`, a download that never ends.
     #[serde(default = "Traffic::download")]
     pub traffic: Traffic,

@@ -18,6 +18,7 @@ pub mod loss;
 pub mod path;
 pub mod preset;
 pub mod queue;
+pub mod quic;
 pub mod traffic;
 
 use channel::Channel;

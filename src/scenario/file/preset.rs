@@ -170,7 +170,7 @@ mod tests {
         let draft = parse(Sources::built_in("a.toml", &format!("{PATH}{line}")), &sets).unwrap();
         match draft.file.contender.get("a").unwrap() {
             Contender::Udp(udp) => udp.clone(),
-            Contender::Tcp(_) => panic!("it is UDP"),
+            Contender::Tcp(_) | Contender::Quic(_) => panic!("it is UDP"),
         }
     }
 

@@ -6,10 +6,11 @@ use crate::scenario::file::contender::{
     self as written, Congestion, Contender, RateControl, Stale, Tcp, Udp,
 };
 use crate::scenario::file::path::Link;
+use crate::scenario::file::quic::{Frames, Quic, QuicCongestion, QuicStale};
 use crate::transport::packet::IP_UDP_HEADER;
 use crate::transport::rate::{Limits, Rate};
 use crate::units::Bitrate;
-use crate::{endpoint, tcp, transport};
+use crate::{endpoint, quic, tcp, transport};
 
 /// The rate at which a sender with a fixed rate sends where the scenario names none: its share of the
 /// bottleneck, which it is taken to know. None where there is no bottleneck of a constant rate.
@@ -39,7 +40,7 @@ impl Lower<'_> {
         let protocol = match (&neighbour.tcp, &neighbour.udp) {
             (Some(tcp), _) => Protocol::Tcp(self.tcp(tcp)),
             (None, Some(udp)) => self.udp(udp, pace),
-            (None, None) => return None,
+            (None, None) => Protocol::Quic(self.quic(neighbour.quic.as_ref()?)),
         };
         let traffic = self.workload(&neighbour.traffic)?;
         Some(Neighbour { name: name.to_owned(), count: neighbour.count.value as u16, protocol, traffic })
@@ -49,6 +50,7 @@ impl Lower<'_> {
         match contender {
             Contender::Tcp(tcp) => Protocol::Tcp(self.tcp(tcp)),
             Contender::Udp(udp) => self.udp(udp, pace),
+            Contender::Quic(quic) => Protocol::Quic(self.quic(quic)),
         }
     }
 
@@ -64,6 +66,26 @@ impl Lower<'_> {
             not_sent_low: tcp.notsent_lowat.value,
             ecn: tcp.ecn,
             ..tcp::Config::default()
+        }
+    }
+
+    fn quic(&self, quic: &Quic) -> quic::Config {
+        quic::Config {
+            congestion: match quic.congestion {
+                QuicCongestion::NewReno => quic::Congestion::NewReno,
+                QuicCongestion::Cubic => quic::Congestion::Cubic,
+                QuicCongestion::Bbr => quic::Congestion::Bbr,
+            },
+            mapping: match quic.frames {
+                Frames::Streams => quic::Mapping::Streams,
+                Frames::Datagrams => quic::Mapping::Datagrams,
+            },
+            stale: match quic.stale.value {
+                QuicStale::Keep => endpoint::Stale::Keep,
+                QuicStale::Drop | QuicStale::Reset => endpoint::Stale::Drop,
+            },
+            resets: quic.stale.value == QuicStale::Reset,
+            mtu: (self.file.path.mtu.value as u16).min(quic::Config::MTU_MAX),
         }
     }
 
@@ -127,7 +149,7 @@ mod tests {
         let scenario = Scenario::new(&draft).expect("no other file is named");
         match &scenario.contenders[0].protocol {
             Protocol::Udp { scheme, .. } => scheme.to_string(),
-            Protocol::Tcp(_) => panic!("this is UDP"),
+            Protocol::Tcp(_) | Protocol::Quic(_) => panic!("this is UDP"),
         }
     }
 

@@ -25,7 +25,7 @@ use crate::impair::config::PathConfig;
 use crate::session::ports::PortRange;
 use crate::time::{Duration, Time};
 use crate::traffic::WorkloadConfig;
-use crate::{tcp, transport};
+use crate::{quic, tcp, transport};
 
 /// A scenario, ready to run.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +100,8 @@ pub struct Contender {
 pub enum Protocol {
     /// TCP as the model has it.
     Tcp(tcp::Config),
+    /// QUIC as quinn-proto has it.
+    Quic(quic::Config),
     /// Our UDP transport with a code. Each direction may have a pace of its own.
     Udp {
         /// The server's end.
@@ -115,7 +117,7 @@ impl Protocol {
     /// Whether it adapts its rate to the path.
     pub const fn is_congestion_controlled(&self) -> bool {
         match self {
-            Self::Tcp(_) => true,
+            Self::Tcp(_) | Self::Quic(_) => true,
             Self::Udp { down, .. } => matches!(down.rate, transport::rate::Rate::Delay(_)),
         }
     }
@@ -145,10 +147,18 @@ impl Protocol {
 }
 
 impl Display for Protocol {
-    /// In a few words: `TCP cubic`, `UDP reed-solomon 10+3`.
+    /// In a few words: `TCP cubic`, `QUIC bbr`, `UDP reed-solomon 10+3`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tcp(config) => write!(f, "TCP {}", config.congestion.name()),
+            Self::Quic(config) => {
+                write!(f, "QUIC {}", config.congestion.name())?;
+                match config.mapping {
+                    quic::Mapping::Streams if config.resets => f.write_str(", resets"),
+                    quic::Mapping::Streams => Ok(()),
+                    quic::Mapping::Datagrams => f.write_str(", datagrams"),
+                }
+            }
             Self::Udp { down, scheme, .. } => {
                 write!(f, "UDP {scheme}")?;
                 match (down.retransmit, down.answer) {
@@ -162,6 +172,16 @@ impl Display for Protocol {
 }
 
 impl Scenario {
+    /// The scenario with those contenders only whose protocol is `wanted`, and the names of the others.
+    pub fn with_only(mut self, wanted: impl Fn(&Protocol) -> bool) -> (Self, Vec<String>) {
+        let baseline = self.contenders.get(self.baseline).map(|one| one.name.clone());
+        let (kept, others): (Vec<_>, Vec<_>) =
+            self.contenders.into_iter().partition(|one| wanted(&one.protocol));
+        self.baseline = kept.iter().position(|one| Some(&one.name) == baseline.as_ref()).unwrap_or_default();
+        self.contenders = kept;
+        (self, others.into_iter().map(|one| one.name).collect())
+    }
+
     /// The scenario that a draft means.
     ///
     /// # Errors

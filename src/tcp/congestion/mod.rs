@@ -6,12 +6,14 @@
 
 mod bbr;
 mod cubic;
+mod model;
 mod reno;
 
 use std::fmt::Debug;
 
 use self::bbr::Bbr;
 use self::cubic::Cubic;
+pub(crate) use self::model::BbrModel;
 use self::reno::Reno;
 use crate::rng::Stream;
 use crate::time::{Duration, Time};

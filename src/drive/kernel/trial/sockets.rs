@@ -63,6 +63,9 @@ pub enum SetUpError {
     /// No randomness.
     #[error("the system gives no random numbers: {0}")]
     Random(getrandom::Error),
+    /// This protocol is played in virtual time and between the ends of one process.
+    #[error("{0} has no sockets to play it through")]
+    NoSockets(&'static str),
     /// Both ends are there and do not hear each other.
     #[error("the two ends did not find each other through the TUN devices")]
     NoIntroduction,

@@ -266,7 +266,7 @@ fn a_scenario_with_tcp_only_has_nothing_to_play() {
     let folder = folder(&format!("{}{}", &text_of[..udp], &text_of[tcp..]));
     let person = connect(folder.path(), &[]);
     assert_eq!(person.status.code(), Some(1));
-    assert!(text(&person.stderr).contains("TCP only"), "{}", text(&person.stderr));
+    assert!(text(&person.stderr).contains("no contender over UDP"), "{}", text(&person.stderr));
 }
 
 #[cfg(unix)]
